@@ -1,0 +1,2 @@
+//! The `stagex` command.
+fn main() {}

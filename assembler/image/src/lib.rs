@@ -1,0 +1,1 @@
+//! Deterministic writers of boot image formats.

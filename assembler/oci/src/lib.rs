@@ -1,0 +1,1 @@
+//! Content-addressed layer store and OCI image layouts.

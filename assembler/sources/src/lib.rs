@@ -1,0 +1,1 @@
+//! Fetches sources by sha256.
