@@ -46,8 +46,13 @@ impl Content {
     }
 
     /// The same content with its digest already known, so that it need not be read for it.
-    pub fn with_digest(self, digest: Digest) -> Self {
-        Self { digest: Arc::new(OnceLock::from(digest)), ..self }
+    pub fn with_digest(mut self, digest: Digest) -> Self {
+        match Arc::get_mut(&mut self.digest) {
+            Some(known) => *known = OnceLock::from(digest),
+            // A clone has its own say.
+            None => self.digest = Arc::new(OnceLock::from(digest)),
+        }
+        self
     }
 
     /// The length in bytes.

@@ -7,11 +7,13 @@
 //! Order is part of the type: paths iterate in component order, a directory immediately before
 //! what it holds, so a writer that walks a tree is deterministic without sorting anything.
 
+mod builder;
 mod content;
 mod digest;
 mod path;
 mod tree;
 
+pub use builder::TreeBuilder;
 pub use content::{Content, Source};
 pub use digest::{Digest, DigestReader, DigestWriter, ParseDigestError};
 pub use path::{PathError, TreePath};

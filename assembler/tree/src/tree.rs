@@ -80,7 +80,7 @@ impl Inode {
 
 /// Names an inode within one tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct InodeId(usize);
+pub struct InodeId(pub(crate) usize);
 
 /// A path and the inode it names.
 #[derive(Debug, Clone, Copy)]
@@ -124,6 +124,14 @@ pub enum TreeError {
         /// What it was to name.
         target: TreePath,
     },
+    /// A path that does not come after the one before it, where a tree is made in order.
+    #[error("{path}: it comes before {after} in a tree, and was given after it")]
+    Order {
+        /// The path that was to be added.
+        path: TreePath,
+        /// The last one before it.
+        after: TreePath,
+    },
     /// The root can only be a directory.
     #[error("the root of a tree is a directory and cannot be replaced or removed")]
     Root,
@@ -132,15 +140,15 @@ pub enum TreeError {
 /// A file hierarchy. Every path's parent exists and is a directory; the root always exists.
 #[derive(Debug, Clone)]
 pub struct Tree {
-    paths: BTreeMap<TreePath, InodeId>,
+    pub(crate) paths: BTreeMap<TreePath, InodeId>,
     /// Freed inodes leave `None`, so that an id stays valid for as long as its inode lives.
-    inodes: Vec<Option<Slot>>,
+    pub(crate) inodes: Vec<Option<Slot>>,
 }
 
 #[derive(Debug, Clone)]
-struct Slot {
-    inode: Inode,
-    links: usize,
+pub(crate) struct Slot {
+    pub(crate) inode: Inode,
+    pub(crate) links: usize,
 }
 
 impl Default for Tree {
@@ -215,17 +223,20 @@ impl Tree {
     /// Puts an inode at `path`, in place of what was there: a directory put on a directory
     /// changes its metadata only; all else is removed first, with what it held.
     pub fn insert(&mut self, path: TreePath, inode: Inode) -> Result<InodeId, TreeError> {
-        if let Some(&id) = self.paths.get(&path) {
-            let is_directory = self.inode(id).is_some_and(Inode::is_directory);
-            if is_directory && inode.is_directory() {
-                if let Some(Some(slot)) = self.inodes.get_mut(id.0) {
-                    slot.inode = inode;
+        match self.paths.get(&path) {
+            Some(&id) if self.inode(id).is_some_and(Inode::is_directory) => {
+                if inode.is_directory() {
+                    if let Some(Some(slot)) = self.inodes.get_mut(id.0) {
+                        slot.inode = inode;
+                    }
+                    return Ok(id);
                 }
-                return Ok(id);
+                self.remove(&path)?;
             }
+            // What is there has a parent, and nothing below it.
+            Some(&id) => self.release(id),
+            None => self.check_place(&path)?,
         }
-        self.check_place(&path)?;
-        self.remove(&path)?;
         let id = InodeId(self.inodes.len());
         self.inodes.push(Some(Slot { inode, links: 1 }));
         self.paths.insert(path, id);
@@ -283,16 +294,22 @@ impl Tree {
         }
         let gone: Vec<TreePath> = self.subtree(path).map(|entry| entry.path.clone()).collect();
         for path in gone {
-            let Some(id) = self.paths.remove(&path) else { continue };
-            let Some(cell) = self.inodes.get_mut(id.0) else { continue };
-            if let Some(slot) = cell {
-                slot.links -= 1;
-                if slot.links == 0 {
-                    *cell = None;
-                }
+            if let Some(id) = self.paths.remove(&path) {
+                self.release(id);
             }
         }
         Ok(())
+    }
+
+    /// Counts one name of the inode less.
+    fn release(&mut self, id: InodeId) {
+        let Some(cell) = self.inodes.get_mut(id.0) else { return };
+        if let Some(slot) = cell {
+            slot.links -= 1;
+            if slot.links == 0 {
+                *cell = None;
+            }
+        }
     }
 
     fn check_place(&self, path: &TreePath) -> Result<(), TreeError> {
