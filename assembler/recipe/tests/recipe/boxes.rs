@@ -1,0 +1,203 @@
+use stagex_recipe::{
+    Document,
+    boxes::{Architecture, BoxRecipe, FileContent, Output, RootFormat},
+};
+
+const AIRGAP: &str = r##"[box]
+name = "airgap"
+version = "1.0.0"
+architectures = ["x86_64", "arm64", "riscv64"]
+outputs = ["iso", "disk", "initramfs", "uki"]
+
+[layers]
+packages = ["core-busybox", "core-gnupg"]
+
+[kernel]
+package = "kernel-linux-airgap"
+cmdline = "quiet panic=1"
+
+[firmware]
+x86_64 = "firmware-edk2-x86_64"
+
+[rootfs]
+format = "initramfs"
+
+[[files]]
+path = "/etc/motd"
+source = "motd"
+
+[[files]]
+path = "/init"
+content = "#!/bin/sh\n"
+mode = "0755"
+
+[[files]]
+path = "/bin/sh"
+symlink = "busybox"
+
+[test]
+expect = ["airgap ready"]
+timeout = 60
+"##;
+
+fn errors(text: &str) -> Vec<String> {
+    let errors = BoxRecipe::parse(&Document::new("box.toml", text)).expect_err("it has errors");
+    let place = |error: &stagex_recipe::Diagnostic| {
+        let location = error.location.as_deref().unwrap();
+        format!("{}:{}: {}", location.line, location.column, error.message)
+    };
+    errors.iter().map(place).collect()
+}
+
+/// The errors after replacing one text in the good box.
+fn broken(from: &str, to: &str) -> Vec<String> {
+    assert!(AIRGAP.contains(from), "{from}");
+    errors(&AIRGAP.replacen(from, to, 1))
+}
+
+#[test]
+fn everything_is_read() {
+    let recipe = BoxRecipe::parse(&Document::new("box.toml", AIRGAP)).unwrap();
+    assert_eq!((recipe.name.value.as_str(), recipe.version.as_str()), ("airgap", "1.0.0"));
+    let architectures: Vec<_> = recipe.architectures.iter().map(|each| each.value).collect();
+    assert_eq!(architectures, Architecture::ALL);
+    let outputs: Vec<_> = recipe.outputs.iter().map(|each| each.value).collect();
+    assert_eq!(outputs, [Output::Iso, Output::Disk, Output::Initramfs, Output::Uki]);
+    let packages: Vec<_> = recipe.packages.iter().map(|each| each.value.as_str()).collect();
+    assert_eq!(packages, ["core-busybox", "core-gnupg"]);
+    assert_eq!(recipe.kernel.package.value, "kernel-linux-airgap");
+    assert_eq!(recipe.kernel.cmdline, "quiet panic=1");
+    assert_eq!(recipe.firmware[&Architecture::X86_64].value, "firmware-edk2-x86_64");
+    assert_eq!((recipe.rootfs.format, recipe.rootfs.verity), (RootFormat::Initramfs, false));
+    let files: Vec<_> = recipe
+        .files
+        .iter()
+        .map(|file| {
+            let content = match &file.content {
+                FileContent::Source(path) => format!("source {}", path.value),
+                FileContent::Text(text) => format!("text {text:?}"),
+                FileContent::Symlink(path) => format!("symlink {path}"),
+            };
+            (file.path.value.as_str(), content, file.mode)
+        })
+        .collect();
+    assert_eq!(
+        files,
+        [
+            ("/etc/motd", "source motd".to_owned(), 0o644),
+            ("/init", "text \"#!/bin/sh\\n\"".to_owned(), 0o755),
+            ("/bin/sh", "symlink busybox".to_owned(), 0o644),
+        ]
+    );
+    assert_eq!(recipe.test.expect[0].value, "airgap ready");
+    assert_eq!(recipe.test.timeout, Some(60));
+}
+
+#[test]
+fn architectures_have_two_names() {
+    let names: Vec<_> = Architecture::ALL.map(|each| (each.name(), each.oci())).to_vec();
+    assert_eq!(names, [("x86_64", "amd64"), ("arm64", "arm64"), ("riscv64", "riscv64")]);
+    for each in Architecture::ALL {
+        assert_eq!(Architecture::parse(each.name()), Some(each));
+        assert_eq!(Architecture::parse(each.oci()), Some(each));
+    }
+    assert_eq!(Architecture::parse("i386"), None);
+}
+
+#[test]
+fn words_that_are_not_known() {
+    assert_eq!(broken("\"arm64\"", "\"arm46\""), ["4:28: `arm46` is none of the architectures"]);
+    assert_eq!(broken("\"uki\"", "\"vmdk\""), ["5:40: `vmdk` is none of the outputs"]);
+    assert_eq!(broken("\"uki\"", "\"iso\""), ["5:40: `iso` stands here already"]);
+    assert_eq!(
+        broken("\"initramfs\"\n", "\"btrfs\"\n"),
+        ["18:10: `btrfs` is no format of a rootfs"]
+    );
+    assert_eq!(broken("x86_64 = ", "i386 = "), ["15:1: [firmware] has no key `i386`"]);
+    assert_eq!(broken("[layers]", "[layer]"), ["7:2: the file has no key `layer`"]);
+    assert_eq!(
+        broken("outputs = [\"iso\", \"disk\", \"initramfs\", \"uki\"]", "outputs = []"),
+        ["5:1: `outputs` names nothing"]
+    );
+    assert_eq!(broken("\"core-gnupg\"", "\"gnupg\""), ["8:29: `gnupg` is no package"]);
+}
+
+#[test]
+fn command_lines_that_would_be_misread() {
+    let line = |text: &str| broken("\"quiet panic=1\"", text);
+    for text in [r#""a\nb""#, r#""a\"b""#, r#""a'b""#, r#""a\\b""#, r#""é""#, r#""a\tb""#] {
+        let found = line(text);
+        assert_eq!(found.len(), 1, "{text}");
+        assert!(found[0].starts_with("12:11: the kernel's command line cannot hold "), "{found:?}");
+    }
+    assert_eq!(line("\"console=ttyS0\""), ["12:11: `console=ttyS0` is not yours to set"]);
+    assert_eq!(line("\"quiet root=/dev/sda\""), ["12:11: `root=/dev/sda` is not yours to set"]);
+    let long = format!("\"{}\"", "x".repeat(600));
+    assert_eq!(line(&long), ["12:11: the kernel's command line has 600 characters"]);
+}
+
+#[test]
+fn files_stay_in_their_folders() {
+    for path in ["etc/motd", "/etc/../motd", "/", "/a//b", "/a/", "/a\\u0000b"] {
+        let shown = path.replace("\\u0000", "\\0");
+        assert_eq!(
+            broken("\"/etc/motd\"", &format!("\"{path}\"")),
+            [format!("21:8: `{shown}` is no path in the box")]
+        );
+    }
+    for source in ["/etc/passwd", "../motd", "a/../../b", "."] {
+        assert_eq!(
+            broken("\"motd\"", &format!("\"{source}\"")),
+            [format!("22:10: `{source}` is no file in the box's folder")]
+        );
+    }
+    assert_eq!(broken("\"/init\"", "\"/etc/motd\""), ["25:8: `/etc/motd` is written twice"]);
+    assert_eq!(broken("\"0755\"", "\"755x\""), ["27:8: `755x` is no mode"]);
+    assert_eq!(broken("\"0755\"", "755"), ["27:8: `mode` is a string, not a whole number"]);
+    let one = "a file has one of `source`, `content` and `symlink`";
+    let none = broken("source = \"motd\"\n", "");
+    assert!(none[0].ends_with(one), "{none:?}");
+    let both = broken("source = \"motd\"\n", "source = \"motd\"\ncontent = \"x\"\n");
+    assert!(both[0].ends_with(one), "{both:?}");
+    let link = broken("symlink = \"busybox\"\n", "symlink = \"busybox\"\nmode = \"0644\"\n");
+    assert!(link[0].ends_with("a symbolic link has no mode"), "{link:?}");
+}
+
+#[test]
+fn what_does_not_go_together() {
+    assert_eq!(
+        broken("format = \"initramfs\"", "verity = true"),
+        ["18:10: an initramfs has no blocks for verity to check"]
+    );
+    assert_eq!(
+        broken("format = \"initramfs\"", "format = \"erofs\"\nverity = true"),
+        [
+            "5:27: `initramfs` holds no file system of another format",
+            "5:40: `uki` holds no file system of another format",
+        ]
+    );
+    assert_eq!(broken("\"uki\"", "\"eif\""), ["5:40: there are no enclaves for riscv64"]);
+    assert_eq!(
+        broken("architectures = [\"x86_64\", ", "architectures = ["),
+        ["15:10: the box is not built for x86_64"]
+    );
+    assert_eq!(
+        broken("timeout = 60", "timeout = 0"),
+        ["35:11: `timeout` is a whole number from 1 to 86400"]
+    );
+    assert_eq!(broken("\"airgap ready\"", "\" \""), ["34:11: no console ever fails to show this"]);
+}
+
+#[test]
+fn what_is_missing() {
+    assert_eq!(errors(""), ["1:1: the file has no `box`"]);
+    assert_eq!(
+        errors("[box]\nname = \"x\"\n"),
+        [
+            "1:1: the file has no `kernel`",
+            "1:2: [box] has no `architectures`",
+            "1:2: [box] has no `outputs`",
+            "1:2: [box] has no `version`",
+        ]
+    );
+}
