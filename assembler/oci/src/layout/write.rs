@@ -1,0 +1,233 @@
+//! Writes an image layout.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::{self, File},
+    io::{BufWriter, Write},
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{CWD, FlockOperation, RenameFlags};
+use serde_json::{Value, json};
+use stagex_tree::Digest;
+
+use super::{
+    LayoutError, MEDIA_CONFIG, MEDIA_INDEX, MEDIA_LAYER, MEDIA_MANIFEST, REF_NAME, canonical_json,
+};
+use crate::{Image, Store, StoreError};
+
+/// An image's manifest and configuration, as bytes.
+pub(crate) struct Manifest {
+    pub(crate) digest: Digest,
+    bytes: Vec<u8>,
+    config: Vec<u8>,
+    layers: Vec<(Digest, u64)>,
+    platform: Value,
+}
+
+impl Manifest {
+    /// Composes them; of the layers only their sizes are looked up.
+    pub(crate) fn of(store: &Store, image: &Image) -> Result<Self, StoreError> {
+        let mut layers = Vec::new();
+        for digest in &image.layers {
+            layers.push((*digest, store.layer(digest)?.size));
+        }
+        let config = canonical_json(&image.config.to_oci(&image.layers, store.normalise().epoch));
+        let descriptors: Vec<Value> =
+            layers.iter().map(|(digest, size)| descriptor(MEDIA_LAYER, digest, *size)).collect();
+        let bytes = canonical_json(&json!({
+            "schemaVersion": 2,
+            "mediaType": MEDIA_MANIFEST,
+            "config": descriptor(MEDIA_CONFIG, &Digest::of(&config), config.len() as u64),
+            "layers": descriptors,
+        }));
+        let (architecture, os) = (&image.config.architecture, &image.config.os);
+        let platform = json!({ "architecture": architecture, "os": os });
+        Ok(Self { digest: Digest::of(&bytes), bytes, config, layers, platform })
+    }
+}
+
+fn descriptor(media_type: &str, digest: &Digest, size: u64) -> Value {
+    json!({ "mediaType": media_type, "digest": format!("sha256:{digest}"), "size": size })
+}
+
+/// Writes an OCI image layout to the directory `out`, in place of what is there, and returns the
+/// digest of what `ref_name` names in it: the manifest of a single image, the index of several
+/// (one for each platform).
+///
+/// `annotations` go to the layout's index, so that an image's digest depends on its content
+/// alone. A layout that is there already as it would be written is left alone.
+pub fn write_layout(
+    store: &Store,
+    images: &[Image],
+    out: &Path,
+    ref_name: &str,
+    annotations: &BTreeMap<String, String>,
+) -> Result<Digest, LayoutError> {
+    let manifests = images
+        .iter()
+        .map(|image| Manifest::of(store, image))
+        .collect::<Result<Vec<_>, StoreError>>()?;
+    let mut blobs: BTreeMap<Digest, Vec<u8>> = BTreeMap::new();
+    let mut layers = BTreeSet::new();
+    let mut descriptors = Vec::new();
+    for manifest in manifests {
+        let mut named = descriptor(MEDIA_MANIFEST, &manifest.digest, manifest.bytes.len() as u64);
+        named["platform"] = manifest.platform;
+        descriptors.push((manifest.digest, named));
+        layers.extend(manifest.layers);
+        blobs.insert(Digest::of(&manifest.config), manifest.config);
+        blobs.insert(manifest.digest, manifest.bytes);
+    }
+    let (digest, mut top) = match &mut descriptors[..] {
+        [] => return Err(LayoutError::NoImage),
+        [(digest, named)] => (*digest, named.take()),
+        several => {
+            let all: Vec<Value> = several.iter_mut().map(|(_, named)| named.take()).collect();
+            let index = canonical_json(&json!({
+                "schemaVersion": 2, "mediaType": MEDIA_INDEX, "manifests": all,
+            }));
+            let digest = Digest::of(&index);
+            let named = descriptor(MEDIA_INDEX, &digest, index.len() as u64);
+            blobs.insert(digest, index);
+            (digest, named)
+        }
+    };
+    top["annotations"] = json!({ REF_NAME: ref_name });
+    let mut index = json!({ "schemaVersion": 2, "mediaType": MEDIA_INDEX, "manifests": [top] });
+    if !annotations.is_empty() {
+        index["annotations"] = json!(annotations);
+    }
+    let index = canonical_json(&index);
+    if is_there(out, &index, &blobs, &layers) {
+        return Ok(digest);
+    }
+    let aside = Aside::new(out)?;
+    let folder = aside.path.join("blobs/sha256");
+    fs::create_dir_all(&folder).map_err(LayoutError::at("making", &folder))?;
+    for (digest, _) in &layers {
+        let path = folder.join(digest.hex());
+        let file = File::create_new(&path).map_err(LayoutError::at("making", &path))?;
+        let file = store.write_tar(digest, BufWriter::with_capacity(1 << 18, file))?;
+        let file = file
+            .into_inner()
+            .map_err(|error| LayoutError::at("writing", &path)(error.into_error()))?;
+        file.sync_all().map_err(LayoutError::at("syncing", &path))?;
+    }
+    for (digest, bytes) in &blobs {
+        put(&folder.join(digest.hex()), bytes)?;
+    }
+    let version = canonical_json(&json!({ "imageLayoutVersion": "1.0.0" }));
+    put(&aside.path.join("oci-layout"), &version)?;
+    put(&aside.path.join("index.json"), &index)?;
+    aside.take_place(out)?;
+    Ok(digest)
+}
+
+fn put(path: &Path, bytes: &[u8]) -> Result<(), LayoutError> {
+    let mut file = File::create_new(path).map_err(LayoutError::at("making", path))?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(LayoutError::at("writing", path))
+}
+
+/// Whether `out` is the layout already, as far as names and sizes tell.
+fn is_there(
+    out: &Path,
+    index: &[u8],
+    blobs: &BTreeMap<Digest, Vec<u8>>,
+    layers: &BTreeSet<(Digest, u64)>,
+) -> bool {
+    let folder = out.join("blobs/sha256");
+    let len = |digest: &Digest| fs::metadata(folder.join(digest.hex())).ok().map(|m| m.len());
+    out.join("oci-layout").exists()
+        && fs::read(out.join("index.json")).is_ok_and(|found| found == index)
+        && blobs.iter().all(|(digest, bytes)| len(digest) == Some(bytes.len() as u64))
+        && layers.iter().all(|(digest, size)| len(digest) == Some(*size))
+}
+
+/// A directory beside its later place, locked for as long as it is being filled.
+struct Aside {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Aside {
+    fn new(out: &Path) -> Result<Self, LayoutError> {
+        let parent = match out.parent() {
+            Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+            Some(parent) => parent,
+            None => Path::new("."),
+        };
+        fs::create_dir_all(parent).map_err(LayoutError::at("making", parent))?;
+        let name = out.file_name().unwrap_or_default();
+        let prefix = [b".", name.as_bytes(), b".new-"].concat();
+        for entry in fs::read_dir(parent).map_err(LayoutError::at("reading", parent))?.flatten() {
+            if entry.file_name().as_bytes().starts_with(&prefix) {
+                remove_if_left(&entry.path());
+            }
+        }
+        let mut count = 0_u64;
+        loop {
+            let mut name = prefix.clone();
+            name.extend_from_slice(format!("{}-{count}", std::process::id()).as_bytes());
+            let path = parent.join(std::ffi::OsStr::from_bytes(&name));
+            count += 1;
+            match fs::create_dir(&path) {
+                Ok(()) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => continue,
+                Err(error) => return Err(LayoutError::at("making", &path)(error)),
+            }
+            let lock = File::open(&path).map_err(LayoutError::at("opening", &path))?;
+            rustix::fs::flock(&lock, FlockOperation::LockExclusive)
+                .map_err(|error| LayoutError::at("locking", &path)(error.into()))?;
+            // Another process may have taken it for a leftover before it was locked.
+            if path.exists() {
+                return Ok(Self { path, _lock: lock });
+            }
+        }
+    }
+
+    /// Puts the finished directory in the place of `out`, in one step where the file system can.
+    fn take_place(self, out: &Path) -> Result<(), LayoutError> {
+        let fail = || LayoutError::at("placing", out);
+        if fs::symlink_metadata(out).is_err() {
+            fs::rename(&self.path, out).map_err(fail())?;
+        } else {
+            match rustix::fs::renameat_with(CWD, &self.path, CWD, out, RenameFlags::EXCHANGE) {
+                Ok(()) => {}
+                Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
+                    remove(out).map_err(fail())?;
+                    fs::rename(&self.path, out).map_err(fail())?;
+                }
+                Err(error) => return Err(fail()(error.into())),
+            }
+        }
+        let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let parent = parent.unwrap_or(Path::new("."));
+        File::open(parent).and_then(|parent| parent.sync_all()).map_err(fail())
+    }
+}
+
+impl Drop for Aside {
+    /// Removes what stands there: the unfinished layout, or the one that was replaced.
+    fn drop(&mut self) {
+        let _ = remove(&self.path);
+    }
+}
+
+fn remove(path: &Path) -> std::io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+    }
+}
+
+/// Removes what a killed process left beside its target.
+fn remove_if_left(path: &Path) {
+    let Ok(lock) = File::open(path) else { return };
+    if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
+        let _ = remove(path);
+    }
+}
