@@ -1,1 +1,27 @@
-//! Builds packages.
+//! Builds packages: plan, sources, sandboxed steps, layers.
+//!
+//! [`Engine::build`] takes packages of a catalogue and evaluates the stages of their
+//! Containerfiles, in BuildKit's meaning of the instructions, into layers of a store. A step whose
+//! key is known is not run: the key is a hash of everything it can see. Stages that do not wait
+//! for each other run at the same time.
+
+mod archive;
+mod context;
+mod copying;
+mod engine;
+mod error;
+mod failed;
+pub mod observe;
+mod place;
+mod running;
+mod schedule;
+mod scope;
+mod stage;
+mod user;
+
+pub use context::{ContextError, read_folder};
+pub use engine::{Engine, Options, Parts, Unit};
+pub use error::{Error, StepFailure};
+pub use failed::{Failed, shell_in};
+pub use running::roots;
+pub use stage::Built;

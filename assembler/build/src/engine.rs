@@ -1,0 +1,499 @@
+//! Builds packages: which stages there are, what they wait for, and in which order they run.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use stagex_oci::{Root, Store};
+use stagex_recipe::{
+    Diagnostic, Diagnostics, Severity,
+    boxes::Architecture,
+    catalogue::{Catalogue, Entry, Node, Platform, Platforms, Reference, StageLinks},
+    containerfile::Containerfile,
+    package::Package,
+};
+use stagex_sandbox::{Cancel, Limits};
+use stagex_sources::{Fetcher, Request};
+use stagex_tree::Digest;
+
+use crate::{
+    Error,
+    context::Context,
+    observe::Observer,
+    schedule,
+    scope::Arguments,
+    stage::{self, Built, Step},
+};
+
+/// How soon downloads learn that the user stopped the build.
+const STOP_INTERVAL: Duration = Duration::from_millis(50);
+
+/// How to build.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// What to build for.
+    pub architecture: Architecture,
+    /// How many stages to build at once.
+    pub jobs: usize,
+    /// Whether packages that ask for the network in a RUN get it.
+    pub allow_network: bool,
+    /// What one command may use up.
+    pub limits: Limits,
+    /// Where logs go.
+    pub logs: PathBuf,
+}
+
+/// One stage of one package.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Unit {
+    /// The package's id.
+    pub package: String,
+    /// The stage's place in its Containerfile, from 0.
+    pub stage: usize,
+}
+
+/// What a FROM or `--from` names.
+pub(crate) enum Base {
+    Scratch,
+    Context,
+    Unit(Unit),
+    /// An image that no package of the project builds.
+    Foreign(String),
+}
+
+/// A package and what belongs to it.
+pub(crate) struct Recipe<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) package: &'a Package,
+    pub(crate) containerfile: &'a Containerfile,
+    entry: &'a Entry,
+    folder: &'a Path,
+    /// Values of ARG that come from package.toml.
+    pub(crate) arguments: Arguments,
+    context: OnceLock<Context>,
+    links: OnceLock<Links>,
+}
+
+/// What the stages of a recipe are made from, and the variables before its first FROM.
+pub(crate) struct Links {
+    pub(crate) stages: Vec<StageLinks>,
+    pub(crate) globals: Arguments,
+}
+
+impl Recipe<'_> {
+    /// The package's folder, read once.
+    pub(crate) fn context(&self) -> Result<&Context, Error> {
+        if let Some(context) = self.context.get() {
+            return Ok(context);
+        }
+        let sources = self.package.sources.values();
+        let context =
+            Context::read(self.folder, sources.map(|source| (&source.file[..], source.hash)))?;
+        Ok(self.context.get_or_init(|| context))
+    }
+}
+
+/// Builds packages.
+pub struct Engine<'a> {
+    catalogue: &'a Catalogue,
+    folders: &'a BTreeMap<String, PathBuf>,
+    recipes: BTreeMap<&'a str, Recipe<'a>>,
+    pub(crate) store: &'a Store,
+    fetcher: &'a Fetcher,
+    pub(crate) options: Options,
+    pub(crate) observer: &'a dyn Observer,
+    pub(crate) cancel: Cancel,
+    /// The same switch for downloads.
+    stop: &'a AtomicBool,
+    results: Mutex<BTreeMap<Unit, Arc<Built>>>,
+    used: Mutex<BTreeSet<Digest>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is behind these locks is whole at any moment.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What an [`Engine`] works with.
+pub struct Parts<'a> {
+    /// All packages.
+    pub catalogue: &'a Catalogue,
+    /// Where each package's folder is, by its id.
+    pub folders: &'a BTreeMap<String, PathBuf>,
+    /// Where results are kept.
+    pub store: &'a Store,
+    /// Where sources come from.
+    pub fetcher: &'a Fetcher,
+    /// Who is told how it goes.
+    pub observer: &'a dyn Observer,
+    /// Ends running commands.
+    pub cancel: Cancel,
+    /// Ends downloads.
+    pub stop: &'a AtomicBool,
+}
+
+impl<'a> Engine<'a> {
+    /// An engine that builds the packages of `parts.catalogue`.
+    pub fn new(parts: Parts<'a>, options: Options) -> Self {
+        let recipes = parts
+            .catalogue
+            .packages()
+            .values()
+            .filter_map(|entry| {
+                let recipe = Recipe {
+                    id: &entry.id,
+                    package: &entry.package,
+                    containerfile: &entry.containerfile,
+                    entry,
+                    folder: parts.folders.get(&entry.id)?,
+                    arguments: entry.package.build_args(),
+                    context: OnceLock::new(),
+                    links: OnceLock::new(),
+                };
+                Some((&entry.id[..], recipe))
+            })
+            .collect();
+        Self {
+            catalogue: parts.catalogue,
+            folders: parts.folders,
+            recipes,
+            store: parts.store,
+            fetcher: parts.fetcher,
+            options,
+            observer: parts.observer,
+            cancel: parts.cancel,
+            stop: parts.stop,
+            results: Mutex::default(),
+            used: Mutex::default(),
+        }
+    }
+
+    /// Builds the images `targets` (package ids, or those of their parts) and all they need, and
+    /// remembers under `root` what of the store they use, so that gc keeps it.
+    ///
+    /// The errors are all that came before the build could be stopped, never none.
+    pub fn build(
+        &self,
+        root: &str,
+        targets: &[String],
+    ) -> Result<BTreeMap<String, Arc<Built>>, Vec<Error>> {
+        let one = |error| vec![error];
+        let wanted = self.units_of(targets)?;
+        self.build_units(wanted.values())?;
+        let used: Vec<Root> = lock(&self.used).iter().copied().map(Root::Step).collect();
+        self.store.put_roots(root, &used).map_err(|error| one(error.into()))?;
+        let found = |unit: &Unit| self.result(unit).unwrap_or_default();
+        Ok(wanted.into_iter().map(|(target, unit)| (target, found(&unit))).collect())
+    }
+
+    /// Builds every stage of a package, for a look inside; in the order of the Containerfile.
+    pub fn build_stages(&self, package: &str) -> Result<Vec<Arc<Built>>, Vec<Error>> {
+        let count = self.recipes.get(package).map(|recipe| recipe.containerfile.stages.len());
+        let units: Vec<Unit> = match count {
+            Some(count) => {
+                (0..count).map(|stage| Unit { package: package.to_owned(), stage }).collect()
+            }
+            // Part of another package, or none: the error says what there is.
+            None => vec![self.unit_of(package).map_err(|error| vec![error])?],
+        };
+        self.build_units(units.iter())?;
+        Ok(units.iter().filter_map(|unit| self.result(unit)).collect())
+    }
+
+    /// Brings all sources of the packages that `targets` need into the cache.
+    pub fn fetch_all(&self, targets: &[String]) -> Result<usize, Vec<Error>> {
+        let units = self.units_of(targets)?;
+        let (order, _) = self.order(units.values()).map_err(|error| vec![error])?;
+        let packages: BTreeSet<&str> = order.iter().map(|unit| &unit.package[..]).collect();
+        let requests: Vec<Request> =
+            packages.iter().flat_map(|package| self.requests(package)).collect();
+        self.fetcher
+            .fetch(&requests, &Downloads(self.observer), self.stop)
+            .map(|found| found.len())
+            .map_err(|errors| errors.into_iter().map(Error::from).collect())
+    }
+
+    fn build_units<'u>(&self, units: impl Iterator<Item = &'u Unit>) -> Result<(), Vec<Error>> {
+        let one = |error| vec![error];
+        let (order, needs) = self.order(units).map_err(one)?;
+        let mut missing = Vec::new();
+        for unit in &order {
+            let recipe = self.recipe(unit).map_err(one)?;
+            match stage::evaluate(self, recipe, unit.stage, true).map_err(one)? {
+                Some(built) => drop(lock(&self.results).insert(unit.clone(), Arc::new(built))),
+                None => missing.push(unit),
+            }
+        }
+        let packages: BTreeSet<&str> = order.iter().map(|unit| &unit.package[..]).collect();
+        let to_build: BTreeSet<&str> = missing.iter().map(|unit| &unit.package[..]).collect();
+        self.observer.planned(to_build.len(), packages.len());
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let scratch = self.store.scratch().map_err(|error| one(error.into()))?;
+        stagex_sandbox::probe(scratch.path()).map_err(|error| one(error.into()))?;
+        let numbers: BTreeMap<&Unit, usize> =
+            missing.iter().enumerate().map(|(number, unit)| (*unit, number)).collect();
+        let dependencies: Vec<BTreeSet<usize>> = missing
+            .iter()
+            .map(|unit| {
+                let needs = needs.get(*unit).into_iter().flatten();
+                needs.filter_map(|need| numbers.get(need).copied()).collect()
+            })
+            .collect();
+        let requests: Vec<Request> =
+            to_build.iter().flat_map(|package| self.requests(package)).collect();
+        let finished = AtomicBool::new(false);
+        let outcome = std::thread::scope(|scope| {
+            // Downloads run ahead of the steps that need them. An error is told by the step that
+            // does; what no step needs may fail.
+            scope.spawn(|| {
+                drop(self.fetcher.fetch(&requests, &Downloads(self.observer), &finished))
+            });
+            // A step that waits for one of them must see them stop when the user stops the build.
+            let watcher = scope.spawn(|| {
+                while !finished.load(Ordering::Relaxed) {
+                    if self.stop.load(Ordering::Relaxed) {
+                        finished.store(true, Ordering::Relaxed);
+                    }
+                    std::thread::park_timeout(STOP_INTERVAL);
+                }
+            });
+            let outcome = schedule::run(&dependencies, self.options.jobs, |number| {
+                let Some(unit) = missing.get(number) else { return Ok(()) };
+                let recipe = self.recipe(unit)?;
+                let built = stage::evaluate(self, recipe, unit.stage, false)?.unwrap_or_default();
+                lock(&self.results).insert((*unit).clone(), Arc::new(built));
+                Ok(())
+            });
+            finished.store(true, Ordering::Relaxed);
+            watcher.thread().unpark();
+            outcome
+        });
+        if outcome.failures.is_empty() {
+            return Ok(());
+        }
+        let mut errors: Vec<Error> = outcome.failures.into_iter().map(|(_, error)| error).collect();
+        // What was stopped because something else failed says nothing.
+        if errors.iter().any(|error| !matches!(error, Error::Cancelled)) {
+            errors.retain(|error| !matches!(error, Error::Cancelled));
+        }
+        Err(errors)
+    }
+
+    /// The units that `units` need, themselves included, each after those it needs.
+    #[allow(clippy::type_complexity)]
+    fn order<'u>(
+        &self,
+        units: impl Iterator<Item = &'u Unit>,
+    ) -> Result<(Vec<Unit>, BTreeMap<Unit, BTreeSet<Unit>>), Error> {
+        let mut order = Vec::new();
+        let mut needs = BTreeMap::<Unit, BTreeSet<Unit>>::new();
+        // A unit is pushed a second time, as done, below what it needs.
+        let mut stack: Vec<(Unit, bool)> = units.map(|unit| (unit.clone(), false)).collect();
+        stack.reverse();
+        let mut placed = BTreeSet::new();
+        while let Some((unit, done)) = stack.pop() {
+            if done {
+                if placed.insert(unit.clone()) {
+                    order.push(unit);
+                }
+                continue;
+            }
+            if placed.contains(&unit) {
+                continue;
+            }
+            // Looked into and not placed: it is above this one.
+            if needs.contains_key(&unit) {
+                let recipe = self.recipe(&unit)?;
+                let span = recipe.containerfile.stages[unit.stage].span;
+                let document = &recipe.containerfile.document;
+                return Err(document.error(span, "this stage needs itself").into());
+            }
+            let wanted = self.needs(&unit)?;
+            stack.push((unit.clone(), true));
+            stack.extend(wanted.iter().rev().map(|need| (need.clone(), false)));
+            needs.insert(unit, wanted);
+        }
+        Ok((order, needs))
+    }
+
+    /// What a unit waits for.
+    fn needs(&self, unit: &Unit) -> Result<BTreeSet<Unit>, Error> {
+        let recipe = self.recipe(unit)?;
+        let mut needs = BTreeSet::new();
+        if let Some(links) = self.links(recipe)?.stages.get(unit.stage) {
+            for link in links.all() {
+                if let Base::Unit(unit) = self.base(recipe, &link.reference)? {
+                    needs.insert(unit);
+                }
+            }
+        }
+        Ok(needs)
+    }
+
+    fn recipe(&self, unit: &Unit) -> Result<&Recipe<'a>, Error> {
+        let unknown = || Error::UnknownPackage { message: unit.package.clone() };
+        self.recipes.get(&unit.package[..]).ok_or_else(unknown)
+    }
+
+    /// The stages that images are built from; says all that stands in the way of building them.
+    fn units_of(&self, targets: &[String]) -> Result<BTreeMap<String, Unit>, Vec<Error>> {
+        let node = |id: &String| Node { id: id.clone(), platform: self.platform() };
+        let nodes: Vec<Node> = targets.iter().map(node).collect();
+        self.catalogue.plan(&nodes, &self.platform()).map_err(|errors: Diagnostics| {
+            let all = self.unreadable().into_iter().chain(errors);
+            all.map(Error::from).collect::<Vec<_>>()
+        })?;
+        let mut units = BTreeMap::new();
+        for target in targets {
+            units.insert(target.clone(), self.unit_of(target).map_err(|error| vec![error])?);
+        }
+        Ok(units)
+    }
+
+    /// What is wrong with the packages that could not be read: why those are not there that
+    /// others need.
+    fn unreadable(&self) -> Vec<Diagnostic> {
+        let known = self.catalogue.packages();
+        let folders: Vec<&PathBuf> = self
+            .folders
+            .iter()
+            .filter_map(|(id, folder)| (!known.contains_key(id)).then_some(folder))
+            .collect();
+        let mut found: Vec<Diagnostic> = self.catalogue.check().into_iter().collect();
+        found.retain(|diagnostic| {
+            let Some(location) = &diagnostic.location else { return false };
+            // Files are called by their paths within the project.
+            let file = Path::new(&location.file);
+            let Some(name) = file.file_name() else { return false };
+            diagnostic.severity == Severity::Error
+                && folders.iter().any(|folder| folder.join(name).ends_with(file))
+        });
+        found
+    }
+
+    /// The stage that the image `id` is built from.
+    fn unit_of(&self, id: &str) -> Result<Unit, Error> {
+        let (entry, stage) = self.catalogue.find(id)?;
+        Ok(Unit { package: entry.id.clone(), stage })
+    }
+
+    fn platform(&self) -> Platform {
+        Platform::linux(self.options.architecture)
+    }
+
+    /// What the stages of a recipe are made from, worked out once.
+    pub(crate) fn links<'r>(&self, recipe: &'r Recipe<'_>) -> Result<&'r Links, Error> {
+        if let Some(links) = recipe.links.get() {
+            return Ok(links);
+        }
+        let target = self.catalogue.platform_of(recipe.entry, &self.platform());
+        let platforms = Platforms { target, build: self.platform() };
+        let stages = self.catalogue.links(recipe.entry, &platforms).map_err(|mut errors| {
+            errors.truncate(1);
+            errors.pop().map_or(Error::Cancelled, Error::from)
+        })?;
+        let globals = recipe.entry.globals(&platforms)?;
+        Ok(recipe.links.get_or_init(|| Links { stages, globals }))
+    }
+
+    /// What a reference in a recipe stands for.
+    pub(crate) fn base(&self, recipe: &Recipe<'_>, reference: &Reference) -> Result<Base, Error> {
+        Ok(match reference {
+            Reference::Scratch => Base::Scratch,
+            Reference::Stage(stage) => {
+                Base::Unit(Unit { package: recipe.id.to_owned(), stage: *stage })
+            }
+            Reference::Target(id) => Base::Unit(self.unit_of(id)?),
+            Reference::Context(_) => Base::Context,
+            Reference::Image(image) => Base::Foreign(image.clone()),
+        })
+    }
+
+    /// The result of a unit, once it is there.
+    pub(crate) fn result(&self, unit: &Unit) -> Option<Arc<Built>> {
+        lock(&self.results).get(unit).cloned()
+    }
+
+    /// Notes a step that this build uses.
+    pub(crate) fn used(&self, key: &Digest) {
+        lock(&self.used).insert(*key);
+    }
+
+    fn requests(&self, package: &str) -> Vec<Request> {
+        let sources = self.recipes.get(package).map(|recipe| recipe.package.sources.values());
+        sources
+            .into_iter()
+            .flatten()
+            .map(|source| Request {
+                file: source.file.clone(),
+                digest: source.hash,
+                mirrors: source.mirrors.iter().map(|mirror| mirror.value.to_string()).collect(),
+            })
+            .collect()
+    }
+
+    /// Brings those sources of a package that `wanted` names into the cache.
+    pub(crate) fn fetch(
+        &self,
+        recipe: &Recipe<'_>,
+        wanted: &[Digest],
+    ) -> Result<BTreeMap<Digest, PathBuf>, Error> {
+        let requests: Vec<Request> = self
+            .requests(recipe.id)
+            .into_iter()
+            .filter(|request| wanted.contains(&request.digest))
+            .collect();
+        self.fetcher.fetch(&requests, &Downloads(self.observer), self.stop).map_err(|mut errors| {
+            match errors.swap_remove(0) {
+                stagex_sources::Error::Cancelled { .. } => Error::Cancelled,
+                error => error.into(),
+            }
+        })
+    }
+
+    /// Brings a file that ADD names by its address into the cache.
+    pub(crate) fn fetch_remote(&self, url: &str, digest: Digest) -> Result<PathBuf, Error> {
+        let file = url.rsplit('/').next().unwrap_or(url).to_owned();
+        let request = Request { file, digest, mirrors: vec![url.to_owned()] };
+        Ok(self.fetcher.fetch_one(&request, &Downloads(self.observer), self.stop)?)
+    }
+
+    /// Where a step's log goes; its folder is made.
+    pub(crate) fn log_path(&self, step: &Step<'_>, key: &Digest) -> Result<PathBuf, Error> {
+        let folder = self.options.logs.join(&step.name.package);
+        std::fs::create_dir_all(&folder)
+            .map_err(|error| Error::Io { path: folder.clone(), error })?;
+        let stage: String = step
+            .name
+            .stage
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' })
+            .collect();
+        Ok(folder.join(format!("{stage}-{:02}-{}.log", step.name.number, &key.hex()[..8])))
+    }
+}
+
+/// Passes what downloads tell to the build's observer.
+struct Downloads<'a>(&'a dyn Observer);
+
+impl stagex_sources::Observer for Downloads<'_> {
+    fn advanced(&self, file: &str, len: u64, total: Option<u64>) {
+        self.0.advanced(file, len, total);
+    }
+
+    fn failed_place(&self, file: &str, attempt: &stagex_sources::Attempt) {
+        self.0.failed_place(file, attempt);
+    }
+
+    fn finished(&self, file: &str, fetched: bool) {
+        self.0.finished(file, fetched);
+    }
+}

@@ -1,0 +1,158 @@
+//! Runs units of work that depend on each other on a fixed number of threads.
+
+use std::{
+    collections::{BTreeSet, BinaryHeap},
+    sync::{Condvar, Mutex},
+};
+
+/// What came of running a graph.
+#[derive(Debug)]
+pub(crate) struct Outcome<E> {
+    /// What failed, in the order in which it did.
+    pub(crate) failures: Vec<(usize, E)>,
+}
+
+struct State<E> {
+    /// Units whose dependencies are done: by height, then in their order.
+    ready: BinaryHeap<(usize, std::cmp::Reverse<usize>)>,
+    /// How many dependencies of each unit are not done.
+    waiting: Vec<usize>,
+    running: usize,
+    failures: Vec<(usize, E)>,
+}
+
+/// Runs `work` for every unit, each after those it depends on, on up to `jobs` threads. Of the
+/// units that are ready the one with the longest chain of dependents goes first. After a failure
+/// nothing new is begun; what runs is awaited.
+///
+/// `dependencies[u]` lists what unit `u` waits for; it must be free of cycles.
+pub(crate) fn run<E: Send>(
+    dependencies: &[BTreeSet<usize>],
+    jobs: usize,
+    work: impl Fn(usize) -> Result<(), E> + Sync,
+) -> Outcome<E> {
+    let count = dependencies.len();
+    let mut dependents = vec![Vec::new(); count];
+    for (unit, needs) in dependencies.iter().enumerate() {
+        for &need in needs {
+            dependents[need].push(unit);
+        }
+    }
+    let heights = heights(&dependents);
+    let waiting: Vec<usize> = dependencies.iter().map(BTreeSet::len).collect();
+    let ready = (0..count)
+        .filter(|&unit| waiting[unit] == 0)
+        .map(|unit| (heights[unit], std::cmp::Reverse(unit)))
+        .collect();
+    let state = Mutex::new(State { ready, waiting, running: 0, failures: Vec::new() });
+    let changed = Condvar::new();
+    // A poisoned lock means that a worker panicked; the scope passes the panic on.
+    let lock = || state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let worker = || loop {
+        let mut guard = lock();
+        let unit = loop {
+            if !guard.failures.is_empty() {
+                return;
+            }
+            if let Some((_, std::cmp::Reverse(unit))) = guard.ready.pop() {
+                break unit;
+            }
+            if guard.running == 0 {
+                return;
+            }
+            guard = changed.wait(guard).unwrap_or_else(std::sync::PoisonError::into_inner);
+        };
+        guard.running += 1;
+        drop(guard);
+        let result = work(unit);
+        let mut guard = lock();
+        guard.running -= 1;
+        match result {
+            Ok(()) => {
+                for &dependent in &dependents[unit] {
+                    guard.waiting[dependent] -= 1;
+                    if guard.waiting[dependent] == 0 {
+                        guard.ready.push((heights[dependent], std::cmp::Reverse(dependent)));
+                    }
+                }
+            }
+            Err(error) => guard.failures.push((unit, error)),
+        }
+        drop(guard);
+        changed.notify_all();
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.clamp(1, count.max(1)) {
+            scope.spawn(worker);
+        }
+    });
+    let state = state.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    Outcome { failures: state.failures }
+}
+
+/// The length of the longest chain of dependents of each unit.
+fn heights(dependents: &[Vec<usize>]) -> Vec<usize> {
+    fn visit(unit: usize, dependents: &[Vec<usize>], heights: &mut [Option<usize>]) -> usize {
+        if let Some(height) = heights[unit] {
+            return height;
+        }
+        // A mark against cycles, which callers have ruled out.
+        heights[unit] = Some(0);
+        let height = dependents[unit]
+            .iter()
+            .map(|&dependent| 1 + visit(dependent, dependents, heights))
+            .max()
+            .unwrap_or(0);
+        heights[unit] = Some(height);
+        height
+    }
+    let mut heights = vec![None; dependents.len()];
+    (0..dependents.len()).map(|unit| visit(unit, dependents, &mut heights)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    fn graph(edges: &[&[usize]]) -> Vec<BTreeSet<usize>> {
+        edges.iter().map(|needs| needs.iter().copied().collect()).collect()
+    }
+
+    #[test]
+    fn respects_dependencies_and_prefers_the_longest_chain() {
+        // 3 waits for 2 for 1; 0 stands alone and has the shortest chain.
+        let dependencies = graph(&[&[], &[], &[1], &[2]]);
+        let order = Mutex::new(Vec::new());
+        let outcome = run::<()>(&dependencies, 1, |unit| {
+            order.lock().unwrap().push(unit);
+            Ok(())
+        });
+        assert!(outcome.failures.is_empty());
+        assert_eq!(order.into_inner().unwrap(), [1, 2, 0, 3]);
+    }
+
+    #[test]
+    fn a_failure_stops_what_was_not_begun() {
+        let dependencies = graph(&[&[], &[0], &[1]]);
+        let ran = AtomicUsize::new(0);
+        let outcome = run(&dependencies, 2, |unit| {
+            ran.fetch_add(1, Ordering::SeqCst);
+            if unit == 1 { Err("no") } else { Ok(()) }
+        });
+        assert_eq!(outcome.failures, [(1, "no")]);
+        assert_eq!(ran.load(Ordering::SeqCst), 2);
+    }
+
+    #[test]
+    fn uses_all_threads() {
+        let dependencies = graph(&[&[], &[]]);
+        let barrier = std::sync::Barrier::new(2);
+        run::<()>(&dependencies, 2, |_| {
+            barrier.wait();
+            Ok(())
+        });
+        assert!(run::<()>(&[], 2, |_| Ok(())).failures.is_empty());
+    }
+}
