@@ -1,0 +1,152 @@
+//! Identifiers derived from what they name.
+
+use std::{fmt, io};
+
+use stagex_tree::{Digest, Kind, Tree};
+
+/// A GUID (RFC 9562), in the order in which it is written out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Guid(pub [u8; 16]);
+
+impl Guid {
+    /// Wraps the number that the 32 hexadecimal digits of a GUID make.
+    pub const fn from_u128(value: u128) -> Self {
+        Self(value.to_be_bytes())
+    }
+
+    /// The GUID of version 8 that names `role` within `seed`.
+    pub fn derive(seed: &Digest, role: &str) -> Self {
+        let digest = derive(seed, role);
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&digest.as_bytes()[..16]);
+        bytes[6] = bytes[6] & 0x0f | 0x80;
+        bytes[8] = bytes[8] & 0x3f | 0x80;
+        Self(bytes)
+    }
+
+    /// The bytes as GPT and EFI store them: the first three fields little-endian.
+    pub fn mixed_endian(&self) -> [u8; 16] {
+        let mut bytes = self.0;
+        bytes[..4].reverse();
+        bytes[4..6].reverse();
+        bytes[6..8].reverse();
+        bytes
+    }
+}
+
+impl fmt::Display for Guid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, byte) in self.0.iter().enumerate() {
+            if matches!(at, 4 | 6 | 8 | 10) {
+                f.write_str("-")?;
+            }
+            write!(f, "{byte:02x}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The digest that names `role` within `seed`.
+pub fn derive(seed: &Digest, role: &str) -> Digest {
+    let mut bytes = b"stagex identity\0".to_vec();
+    bytes.extend_from_slice(role.as_bytes());
+    bytes.push(0);
+    bytes.extend_from_slice(seed.as_bytes());
+    Digest::of(bytes)
+}
+
+/// The digest of a whole tree: paths, metadata, links and contents.
+///
+/// Reads every content whose digest is not known yet.
+pub fn of_tree(tree: &Tree) -> io::Result<Digest> {
+    // Each variable part is preceded by its length, so that no two trees give the same text.
+    let mut text = Vec::new();
+    let mut firsts = std::collections::HashMap::new();
+    let mut state = Digest::of(b"stagex tree");
+    for (number, entry) in (0u64..).zip(tree.iter()) {
+        text.clear();
+        let mut part = |bytes: &[u8]| {
+            text.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+            text.extend_from_slice(bytes);
+        };
+        part(state.as_bytes());
+        part(entry.path.as_bytes());
+        let metadata = &entry.inode.metadata;
+        part(&metadata.mode.to_le_bytes());
+        part(&metadata.uid.to_le_bytes());
+        part(&metadata.gid.to_le_bytes());
+        part(&metadata.mtime.to_le_bytes());
+        part(&(metadata.xattrs.len() as u64).to_le_bytes());
+        for (name, value) in &metadata.xattrs {
+            part(name);
+            part(value);
+        }
+        part(&firsts.entry(entry.id).or_insert(number).to_le_bytes());
+        let (kind, device) = match &entry.inode.kind {
+            Kind::Directory => (b"d", None),
+            Kind::File(_) => (b"f", None),
+            Kind::Symlink(_) => (b"l", None),
+            Kind::CharDevice(device) => (b"c", Some(device)),
+            Kind::BlockDevice(device) => (b"b", Some(device)),
+            Kind::Fifo => (b"p", None),
+            Kind::Socket => (b"s", None),
+        };
+        part(kind);
+        match &entry.inode.kind {
+            Kind::File(content) => part(content.digest()?.as_bytes()),
+            Kind::Symlink(target) => part(target),
+            _ => {}
+        }
+        if let Some(device) = device {
+            part(&device.major.to_le_bytes());
+            part(&device.minor.to_le_bytes());
+        }
+        state = Digest::of(&text);
+    }
+    Ok(state)
+}
+
+#[cfg(test)]
+mod tests {
+    use stagex_tree::{Content, Inode, Metadata, TreePath};
+
+    use super::*;
+
+    #[test]
+    fn guids_are_written_and_stored_as_usual() {
+        let esp = Guid::from_u128(0xc12a7328_f81f_11d2_ba4b_00a0c93ec93b);
+        assert_eq!(esp.to_string(), "c12a7328-f81f-11d2-ba4b-00a0c93ec93b");
+        assert_eq!(esp.mixed_endian()[..8], [0x28, 0x73, 0x2a, 0xc1, 0x1f, 0xf8, 0xd2, 0x11]);
+        let seed = Digest::of(b"x");
+        let text = Guid::derive(&seed, "disk").to_string();
+        assert_eq!(&text[14..15], "8", "{text}");
+        assert_ne!(Guid::derive(&seed, "disk"), Guid::derive(&seed, "dis"));
+    }
+
+    #[test]
+    fn every_part_of_a_tree_counts() {
+        let path = |text: &str| TreePath::new(text).unwrap();
+        let file = |text: &str| Inode {
+            metadata: Metadata::new(0o644),
+            kind: Kind::File(Content::from_bytes(text.as_bytes())),
+        };
+        let mut tree = Tree::new();
+        let mut seen = vec![of_tree(&tree).unwrap()];
+        tree.insert(path("a"), file("x")).unwrap();
+        seen.push(of_tree(&tree).unwrap());
+        tree.insert(path("b"), file("x")).unwrap();
+        seen.push(of_tree(&tree).unwrap());
+        tree.link(path("b"), &path("a")).unwrap();
+        seen.push(of_tree(&tree).unwrap());
+        tree.insert(path("b"), file("y")).unwrap();
+        seen.push(of_tree(&tree).unwrap());
+        tree.metadata_mut(&path("b")).unwrap().mtime = 1;
+        seen.push(of_tree(&tree).unwrap());
+        tree.insert(path("b"), Inode { kind: Kind::Fifo, ..file("") }).unwrap();
+        seen.push(of_tree(&tree).unwrap());
+        let count = seen.len();
+        seen.sort();
+        seen.dedup();
+        assert_eq!(seen.len(), count);
+    }
+}
