@@ -1,0 +1,356 @@
+//! The description of a machine, and QEMU's command line for it.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::{Acceleration, BootError};
+
+/// An architecture that boxes are built for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Arch {
+    /// 64-bit x86.
+    #[serde(rename = "x86_64")]
+    X86_64,
+    /// 64-bit Arm.
+    Arm64,
+    /// 64-bit RISC-V.
+    Riscv64,
+}
+
+impl fmt::Display for Arch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::X86_64 => "x86_64",
+            Self::Arm64 => "arm64",
+            Self::Riscv64 => "riscv64",
+        })
+    }
+}
+
+/// What QEMU offers the guest. There is nothing else: no default devices, no network.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    /// The architecture.
+    pub arch: Arch,
+    /// Memory in MiB.
+    pub memory: u32,
+    /// Processors.
+    pub cpus: u32,
+    /// What it starts.
+    pub firmware: Firmware,
+    /// Drives, in the order in which firmware tries them.
+    pub drives: Vec<Drive>,
+    /// Network devices by QEMU's names (`e1000e`, `virtio-net-pci`), on a hub that leads nowhere.
+    pub network: Vec<String>,
+    /// A graphics adapter and a USB keyboard.
+    pub display: bool,
+    /// Whether it stands still until the monitor says `cont`.
+    pub paused: bool,
+    /// Further arguments, as QEMU takes them.
+    pub extra: Vec<String>,
+}
+
+/// What a machine starts.
+#[derive(Debug, Clone)]
+pub enum Firmware {
+    /// The machine's own default (SeaBIOS on x86_64).
+    Default,
+    /// An image in place of it.
+    Bios(PathBuf),
+    /// UEFI in flash: the code, and variables of which the machine gets a copy.
+    Uefi {
+        /// The code; not written.
+        code: PathBuf,
+        /// The variables to begin with.
+        vars: PathBuf,
+    },
+    /// A kernel that QEMU loads itself.
+    Kernel {
+        /// The kernel.
+        kernel: PathBuf,
+        /// Its initramfs.
+        initrd: Option<PathBuf>,
+        /// Its command line.
+        cmdline: String,
+    },
+}
+
+/// A drive.
+#[derive(Debug, Clone)]
+pub struct Drive {
+    /// A name of letters, digits and `-`, by which it can be unplugged.
+    pub id: String,
+    /// What kind of drive the guest sees.
+    pub attach: Attach,
+    /// The raw image.
+    pub path: PathBuf,
+    /// What becomes of what the guest writes.
+    pub access: Access,
+}
+
+/// What kind of drive the guest sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Attach {
+    /// A CD-ROM drive.
+    Cdrom,
+    /// A USB stick.
+    Usb,
+    /// A virtio disk.
+    Virtio,
+    /// An NVMe disk.
+    Nvme,
+}
+
+/// What becomes of what the guest writes to a drive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// It cannot write.
+    ReadOnly,
+    /// It writes to a copy in the run's folder.
+    Copy,
+    /// It writes to the image.
+    ReadWrite,
+}
+
+impl Machine {
+    /// A machine with 1 GiB, one processor, and neither drives, network nor display.
+    pub fn new(arch: Arch, firmware: Firmware) -> Self {
+        Self {
+            arch,
+            memory: 1024,
+            cpus: 1,
+            firmware,
+            drives: Vec::new(),
+            network: Vec::new(),
+            display: false,
+            paused: false,
+            extra: Vec::new(),
+        }
+    }
+
+    /// QEMU's arguments. All paths of the machine are absolute; sockets and copies are in `run`,
+    /// where QEMU is started.
+    pub(crate) fn arguments(
+        &self,
+        acceleration: &Acceleration,
+        run: &Path,
+    ) -> Result<Vec<String>, BootError> {
+        let mut args = Arguments::default();
+        let kvm = matches!(acceleration, Acceleration::Kvm);
+        let mut machine = match self.arch {
+            Arch::X86_64 => "q35,vmport=off".to_owned(),
+            Arch::Arm64 | Arch::Riscv64 => "virt".to_owned(),
+        };
+        machine.push_str(if kvm { ",accel=kvm" } else { ",accel=tcg" });
+        args.add(["-nodefaults", "-no-user-config", "-display", "none", "-nic", "none"]);
+        args.pair("-m", self.memory.to_string());
+        args.pair("-smp", self.cpus.to_string());
+        args.pair("-cpu", if kvm { "host" } else { "max" });
+
+        match &self.firmware {
+            Firmware::Default => {}
+            Firmware::Bios(path) => args.pair("-bios", text(path)?),
+            Firmware::Uefi { .. } => {
+                for (node, file, read_only) in
+                    [("code", "code.fd", true), ("vars", "vars.fd", false)]
+                {
+                    args.blockdev(node, &text(&run.join(file))?, read_only);
+                }
+                machine.push_str(",pflash0=code,pflash1=vars");
+            }
+            Firmware::Kernel { kernel, initrd, cmdline } => {
+                args.pair("-kernel", text(kernel)?);
+                if let Some(initrd) = initrd {
+                    args.pair("-initrd", text(initrd)?);
+                }
+                args.pair("-append", cmdline);
+            }
+        }
+        args.pair("-machine", machine);
+
+        args.add(["-chardev", "socket,id=console,path=console.sock"]);
+        args.add(["-serial", "chardev:console"]);
+        args.add(["-chardev", "socket,id=monitor,path=monitor.sock"]);
+        args.add(["-mon", "chardev=monitor,mode=control"]);
+        args.device(json!({"driver": "virtio-rng-pci"}));
+        args.device(json!({"driver": "qemu-xhci", "id": "xhci"}));
+        if self.display {
+            let adapter = if self.arch == Arch::X86_64 { "VGA" } else { "virtio-gpu-pci" };
+            args.device(json!({"driver": adapter}));
+            args.device(json!({"driver": "usb-kbd", "bus": "xhci.0"}));
+        }
+        for (index, drive) in self.drives.iter().enumerate() {
+            self.drive(drive, index, run, &mut args)?;
+        }
+        for (index, model) in self.network.iter().enumerate() {
+            let netdev = format!("net{index}");
+            args.pair("-netdev", format!("hubport,id={netdev},hubid=0"));
+            args.device(json!({"driver": model, "netdev": netdev}));
+        }
+        args.0.extend(self.extra.iter().cloned());
+        Ok(args.0)
+    }
+
+    fn drive(
+        &self,
+        drive: &Drive,
+        index: usize,
+        run: &Path,
+        args: &mut Arguments,
+    ) -> Result<(), BootError> {
+        if !drive.id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') || drive.id.is_empty()
+        {
+            let what = format!("a drive named {:?}: letters, digits and - are used", drive.id);
+            return Err(BootError::Machine { arch: self.arch, what });
+        }
+        let path = match drive.access {
+            Access::Copy => text(&copy_path(run, drive))?,
+            Access::ReadOnly | Access::ReadWrite => text(&drive.path)?,
+        };
+        let node = node_name(&drive.id);
+        let read_only = drive.access == Access::ReadOnly || drive.attach == Attach::Cdrom;
+        args.blockdev(&node, &path, read_only);
+        let order = index + 1;
+        match drive.attach {
+            Attach::Cdrom if self.arch == Arch::X86_64 => args.device(json!({
+                "driver": "ide-cd", "bus": "ide.0", "id": drive.id, "drive": node,
+                "bootindex": order,
+            })),
+            Attach::Cdrom => {
+                let bus = format!("scsi-{}", drive.id);
+                args.device(json!({"driver": "virtio-scsi-pci", "id": bus}));
+                args.device(json!({
+                    "driver": "scsi-cd", "bus": format!("{bus}.0"), "id": drive.id,
+                    "drive": node, "bootindex": order,
+                }));
+            }
+            Attach::Usb => {
+                let mut device = usb_stick(&drive.id);
+                device["bootindex"] = order.into();
+                args.device(device);
+            }
+            Attach::Virtio => args.device(json!({
+                "driver": "virtio-blk-pci", "id": drive.id, "drive": node, "bootindex": order,
+            })),
+            Attach::Nvme => args.device(json!({
+                "driver": "nvme", "id": drive.id, "drive": node, "serial": drive.id,
+                "bootindex": order,
+            })),
+        }
+        Ok(())
+    }
+}
+
+/// The name of the block node behind a drive.
+pub(crate) fn node_name(id: &str) -> String {
+    format!("node-{id}")
+}
+
+/// A USB stick as `-device` and `device_add` take it.
+pub(crate) fn usb_stick(id: &str) -> serde_json::Value {
+    json!({
+        "driver": "usb-storage", "bus": "xhci.0", "id": id, "drive": node_name(id),
+        "removable": true,
+    })
+}
+
+/// A block node as `-blockdev` and `blockdev-add` take it.
+pub(crate) fn block_node(node: &str, path: &str, read_only: bool) -> serde_json::Value {
+    json!({
+        "node-name": node, "driver": "raw", "read-only": read_only,
+        "file": {"driver": "file", "filename": path},
+    })
+}
+
+/// Where the copy of a drive lies that the guest writes to.
+pub(crate) fn copy_path(run: &Path, drive: &Drive) -> PathBuf {
+    run.join(format!("{}.img", drive.id))
+}
+
+/// A path as text, which all of QEMU's arguments are here.
+pub(crate) fn text(path: &Path) -> Result<String, BootError> {
+    path.to_str().map(str::to_owned).ok_or_else(|| BootError::File {
+        path: path.to_owned(),
+        source: std::io::Error::new(
+            std::io::ErrorKind::InvalidInput,
+            "the name is not UTF-8, which QEMU's options need",
+        ),
+    })
+}
+
+#[derive(Default)]
+struct Arguments(Vec<String>);
+
+impl Arguments {
+    fn add<const N: usize>(&mut self, args: [&str; N]) {
+        self.0.extend(args.map(str::to_owned));
+    }
+
+    fn pair(&mut self, option: &str, value: impl Into<String>) {
+        self.0.extend([option.to_owned(), value.into()]);
+    }
+
+    fn blockdev(&mut self, node: &str, path: &str, read_only: bool) {
+        self.pair("-blockdev", block_node(node, path, read_only).to_string());
+    }
+
+    fn device(&mut self, device: serde_json::Value) {
+        self.pair("-device", device.to_string());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arguments(machine: &Machine) -> String {
+        let tcg = Acceleration::Tcg { reason: "test".into() };
+        machine.arguments(&tcg, Path::new("/run dir, 1")).unwrap().join(" ")
+    }
+
+    #[test]
+    fn a_bare_machine_has_no_network_and_no_defaults() {
+        let line = arguments(&Machine::new(Arch::X86_64, Firmware::Default));
+        assert!(line.starts_with("-nodefaults -no-user-config"), "{line}");
+        assert!(line.contains("-nic none"), "{line}");
+        assert!(!line.contains("-netdev"), "{line}");
+        assert!(line.contains("-machine q35,vmport=off,accel=tcg"), "{line}");
+    }
+
+    #[test]
+    fn drives_are_tried_in_their_order_and_paths_may_hold_anything() {
+        let mut machine = Machine::new(
+            Arch::Arm64,
+            Firmware::Uefi { code: "/code".into(), vars: "/vars".into() },
+        );
+        machine.drives = vec![
+            Drive {
+                id: "boot".into(),
+                attach: Attach::Usb,
+                path: "/a, b=\"c\".iso".into(),
+                access: Access::Copy,
+            },
+            Drive {
+                id: "cd".into(),
+                attach: Attach::Cdrom,
+                path: "/a, b=\"c\".iso".into(),
+                access: Access::ReadWrite,
+            },
+        ];
+        let line = arguments(&machine);
+        assert!(line.contains(r#""filename":"/run dir, 1/boot.img""#), "{line}");
+        assert!(line.contains(r#""filename":"/a, b=\"c\".iso""#), "{line}");
+        assert!(line.contains(r#""bootindex":1,"bus":"xhci.0""#), "{line}");
+        assert!(line.contains("pflash0=code,pflash1=vars"), "{line}");
+        machine.drives[0].id = "a,b".into();
+        let tcg = Acceleration::Tcg { reason: String::new() };
+        assert!(machine.arguments(&tcg, Path::new("/")).is_err());
+    }
+}

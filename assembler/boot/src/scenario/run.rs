@@ -1,0 +1,276 @@
+//! Runs scenarios.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use super::{
+    Action, Outcome, Output, Report, Scenario, Step, StepReport, Wanted, fill,
+    host::{Host, make_esp},
+};
+use crate::{
+    Acceleration, Access, Arch, Attach, BootError, Drive, Firmware, Machine, Pattern, Qemu, Vm,
+};
+
+/// How often QEMU's log is looked at while something is awaited.
+const SLICE: Duration = Duration::from_secs(1);
+
+/// What a scenario is run with.
+#[derive(Debug, Clone)]
+pub struct Setup<'a> {
+    /// The QEMU of the architecture.
+    pub qemu: &'a Qemu,
+    /// How guests run; see [`crate::acceleration`].
+    pub acceleration: &'a Acceleration,
+    /// The image; see [`Scenario::image`].
+    pub image: &'a Path,
+    /// UEFI firmware, code and variables; without it, an image is started by the machine's own.
+    pub firmware: Option<(&'a Path, &'a Path)>,
+    /// The kernel that starts an initramfs.
+    pub kernel: Option<&'a Path>,
+    /// An existing folder for what the run leaves: the transcript, the sticks, QEMU's log.
+    pub run: &'a Path,
+    /// An existing folder for pictures.
+    pub pictures: &'a Path,
+    /// What `${name}` stands for, beside what scenarios know themselves.
+    pub variables: &'a BTreeMap<String, String>,
+}
+
+/// Runs a scenario; whatever goes wrong is in its report.
+///
+/// Where KVM fails the guest, the scenario is run again under TCG.
+pub fn run(scenario: &Scenario, setup: &Setup<'_>) -> Report {
+    let (report, kvm_failure) = run_once(scenario, setup);
+    match kvm_failure {
+        Some(line) if *setup.acceleration == Acceleration::Kvm => {
+            let acceleration = &Acceleration::Tcg { reason: format!("the guest met {line:?}") };
+            run_once(scenario, &Setup { acceleration, ..setup.clone() }).0
+        }
+        _ => report,
+    }
+}
+
+/// Where and why a run stopped.
+struct Failure {
+    line: Option<usize>,
+    what: String,
+    reason: String,
+}
+
+/// Returns the line in which QEMU says that KVM failed the guest, too.
+fn run_once(scenario: &Scenario, setup: &Setup<'_>) -> (Report, Option<String>) {
+    let start = Instant::now();
+    let mut report = Report {
+        name: scenario.name.clone(),
+        file: scenario.file.clone(),
+        arch: setup.qemu.arch(),
+        acceleration: setup.acceleration.to_string(),
+        outcome: Outcome::Passed,
+        took: Duration::ZERO,
+        steps: Vec::new(),
+        measures: BTreeMap::new(),
+        transcript: setup.run.join("console.log"),
+        pictures: Vec::new(),
+    };
+    let mut kvm_failure = None;
+    if let Err(Failure { line, what, reason }) =
+        attempt(scenario, setup, &mut report, &mut kvm_failure)
+    {
+        report.outcome = Outcome::Failed { line, what, reason };
+    }
+    report.took = start.elapsed();
+    (report, kvm_failure)
+}
+
+fn attempt(
+    scenario: &Scenario,
+    setup: &Setup<'_>,
+    report: &mut Report,
+    kvm_failure: &mut Option<String>,
+) -> Result<(), Failure> {
+    let prepare =
+        |reason: String| Failure { line: None, what: "preparing the test".to_owned(), reason };
+    let host = Host::new(setup.run, &scenario.keys, &scenario.sticks).map_err(prepare)?;
+    let machine = machine(scenario, setup).map_err(prepare)?;
+    let mut vm = Vm::start(setup.qemu, &machine, setup.acceleration, setup.run)
+        .map_err(|error| prepare(error.to_string()))?;
+    let reject = scenario.reject.iter().cloned().map(Pattern::Text).collect();
+    vm.console().reject(reject);
+
+    for step in &scenario.steps {
+        let begun = Instant::now();
+        let result = Runner { vm: &mut vm, host: &host, setup, step }.step(&mut report.pictures);
+        let at = vm.elapsed();
+        report.steps.push(StepReport { name: step.name.clone(), at, took: begun.elapsed() });
+        if let Err(reason) = result {
+            *kvm_failure = vm.kvm_failure();
+            let line = Some(step.line).filter(|line| *line != 0);
+            return Err(Failure { line, what: step.name.clone(), reason });
+        }
+        if let Some(measure) = &step.measure {
+            report.measures.insert(measure.clone(), at);
+        }
+    }
+    drop(vm);
+    for check in &scenario.checks {
+        let what = "what the machine left".to_owned();
+        host.check(&check.kind).map_err(|reason| Failure {
+            line: Some(check.line),
+            what,
+            reason,
+        })?;
+    }
+    Ok(())
+}
+
+fn machine(scenario: &Scenario, setup: &Setup<'_>) -> Result<Machine, String> {
+    let arch = setup.qemu.arch();
+    let absolute =
+        |path: &Path| fs::canonicalize(path).map_err(|e| format!("{}: {e}", path.display()));
+    let mut image = absolute(setup.image)?;
+    let mut firmware = match setup.firmware {
+        Some((code, vars)) => Firmware::Uefi { code: absolute(code)?, vars: absolute(vars)? },
+        None => Firmware::Default,
+    };
+    let mut drives = Vec::new();
+    match scenario.output {
+        Output::Initramfs => {
+            let kernel = setup.kernel.ok_or("an initramfs needs a kernel to start it")?;
+            firmware = Firmware::Kernel {
+                kernel: absolute(kernel)?,
+                initrd: Some(image),
+                cmdline: format!("console={}", serial_console(arch)),
+            };
+        }
+        Output::Iso | Output::Disk | Output::Uki => {
+            if scenario.output == Output::Uki {
+                let esp = setup.run.join("esp.img");
+                make_esp(&esp, &image, boot_path(arch))?;
+                image = absolute(&esp)?;
+            }
+            // What a box writes to what it booted from is nobody's to keep.
+            let access =
+                if scenario.attach == Attach::Cdrom { Access::ReadOnly } else { Access::Copy };
+            let attach = scenario.attach;
+            drives.push(Drive { id: "boot".to_owned(), attach, path: image, access });
+        }
+    }
+    Ok(Machine {
+        memory: scenario.memory,
+        cpus: scenario.cpus,
+        drives,
+        network: scenario.network.clone(),
+        display: scenario.display,
+        ..Machine::new(arch, firmware)
+    })
+}
+
+fn serial_console(arch: Arch) -> &'static str {
+    match arch {
+        Arch::X86_64 | Arch::Riscv64 => "ttyS0",
+        Arch::Arm64 => "ttyAMA0",
+    }
+}
+
+/// The path that firmware starts without any setting (UEFI 3.5.1.1).
+fn boot_path(arch: Arch) -> &'static str {
+    match arch {
+        Arch::X86_64 => "EFI/BOOT/BOOTX64.EFI",
+        Arch::Arm64 => "EFI/BOOT/BOOTAA64.EFI",
+        Arch::Riscv64 => "EFI/BOOT/BOOTRISCV64.EFI",
+    }
+}
+
+struct Runner<'a> {
+    vm: &'a mut Vm,
+    host: &'a Host,
+    setup: &'a Setup<'a>,
+    step: &'a Step,
+}
+
+impl Runner<'_> {
+    fn step(&mut self, pictures: &mut Vec<PathBuf>) -> Result<(), String> {
+        let shown = |error: BootError| error.to_string();
+        match &self.step.action {
+            Action::Console { expect, absent, send } => {
+                if let Some(expect) = expect {
+                    self.expect(expect, absent.as_ref())?;
+                }
+                if let Some(send) = send {
+                    let send = fill(send, &|name| self.value(name))?;
+                    self.vm.console().send(&send).map_err(shown)?;
+                }
+                Ok(())
+            }
+            Action::Plug(stick) => {
+                self.vm.plug(stick, &self.host.image(stick), Access::ReadWrite).map_err(shown)
+            }
+            Action::Unplug(stick) => self.vm.unplug(stick).map_err(shown),
+            Action::Press(keys) => keys.iter().try_for_each(|key| {
+                let together: Vec<&str> = key.split('-').collect();
+                self.vm.press(&together).map_err(shown)
+            }),
+            Action::Screenshot(name) => {
+                let picture = self.vm.screenshot().map_err(shown)?;
+                let path = self.setup.pictures.join(name);
+                fs::write(&path, picture.to_png())
+                    .map_err(|error| format!("{}: {error}", path.display()))?;
+                if picture.is_uniform() {
+                    let path = path.display();
+                    return Err(format!("the screen is of one colour, see {path}"));
+                }
+                pictures.push(path);
+                Ok(())
+            }
+            Action::PowerButton => self.vm.power_button().map_err(shown),
+            Action::PowerOff => {
+                let exit = self.vm.wait(self.step.timeout).map_err(shown)?;
+                if exit.reason.as_deref() == Some("guest-shutdown") {
+                    return Ok(());
+                }
+                let reason = exit.reason.unwrap_or_else(|| exit.status.to_string());
+                let tail = self.vm.console().tail();
+                Err(format!("the machine ended by {reason}; its console's last lines:\n{tail}"))
+            }
+        }
+    }
+
+    /// Waits in slices, between which it looks whether the guest is alive at all.
+    fn expect(&mut self, expect: &Wanted, absent: Option<&Wanted>) -> Result<(), String> {
+        let value = |name: &str| self.value(name);
+        let pattern = expect.fill(&value)?;
+        let absent = absent.map(|absent| absent.fill(&value)).transpose()?;
+        let start = Instant::now();
+        loop {
+            let left = self.step.timeout.saturating_sub(start.elapsed());
+            match self.vm.console().expect(&pattern, left.min(SLICE)) {
+                Ok(found) => {
+                    let Some((absent, text)) = absent.and_then(|a| a.find_in(&found.before)) else {
+                        return Ok(());
+                    };
+                    return Err(format!("{text:?} is shown, which {absent} must not be"));
+                }
+                Err(BootError::Timeout { pattern, tail, .. }) => {
+                    if let Some(line) = self.vm.kvm_failure() {
+                        return Err(format!("QEMU stopped the machine: {line}"));
+                    }
+                    let waited = start.elapsed();
+                    if waited >= self.step.timeout {
+                        return Err(BootError::Timeout { pattern, waited, tail }.to_string());
+                    }
+                }
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+    }
+
+    fn value(&self, name: &str) -> Option<String> {
+        if name == "dollar-brace" {
+            return Some("${".to_owned());
+        }
+        self.host.value(name).or_else(|| self.setup.variables.get(name).cloned())
+    }
+}
