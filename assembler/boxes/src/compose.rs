@@ -1,0 +1,262 @@
+//! From packages and files to one root file system.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
+
+use stagex_image::identity;
+use stagex_oci::Store;
+use stagex_recipe::{
+    Spanned,
+    boxes::{Architecture, BoxFile, BoxRecipe, FileContent},
+};
+use stagex_tree::{Content, Digest, Inode, Kind, Metadata, Tree, TreePath};
+
+use crate::Error;
+
+/// Part of every input's digest: raised when the same parts give another image.
+const VERSION: u32 = 1;
+/// The package with the EFI stub of unified kernel images.
+const STUB: &str = "firmware-stub";
+/// Where in that package the stub lies.
+const STUB_PATH: &str = "usr/lib/stagex/stub.elf";
+/// Where a kernel package has its kernel, and what it is called.
+const KERNEL_PATH: &str = "boot/vmlinuz";
+const KERNEL_RELEASE_PATH: &str = "boot/release";
+/// The file in a box that says which box it is.
+pub const RELEASE_PATH: &str = "etc/stagex-release";
+
+/// The console of each architecture's machines, as QEMU and most boards have it. The last one
+/// named becomes /dev/console.
+fn consoles(architecture: Architecture) -> &'static str {
+    match architecture {
+        Architecture::X86_64 => "console=tty0 console=ttyS0,115200",
+        Architecture::Arm64 => "console=tty0 console=ttyAMA0",
+        Architecture::Riscv64 => "console=tty0 console=ttyS0",
+    }
+}
+
+/// The packages that a box is made of, by id: its layers', the kernel's, the stub's.
+pub fn needed_packages(recipe: &BoxRecipe) -> BTreeSet<String> {
+    recipe
+        .packages
+        .iter()
+        .map(|package| package.value.clone())
+        .chain([recipe.kernel.package.value.clone(), STUB.to_owned()])
+        .collect()
+}
+
+/// A built package, as far as a box needs it.
+#[derive(Debug, Clone, Default)]
+pub struct Part {
+    /// Its layers, bottom first.
+    pub layers: Vec<Digest>,
+    /// The foreign seeds that it was built with.
+    pub seeds: BTreeSet<String>,
+}
+
+/// What a box is composed of.
+pub struct Parts<'a> {
+    /// What box.toml says.
+    pub recipe: &'a BoxRecipe,
+    /// What to compose it for.
+    pub architecture: Architecture,
+    /// The folder of box.toml.
+    pub folder: &'a Path,
+    /// Where the layers are.
+    pub store: &'a Store,
+    /// The built packages by id: at least [`needed_packages`].
+    pub packages: BTreeMap<String, Part>,
+}
+
+/// A box whose files are all known.
+#[derive(Debug)]
+pub struct Composition {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) architecture: Architecture,
+    /// The root file system.
+    pub(crate) rootfs: Tree,
+    pub(crate) kernel: Content,
+    pub(crate) kernel_release: Option<String>,
+    pub(crate) stub: Content,
+    pub(crate) cmdline: String,
+    pub(crate) release: String,
+    digest: Digest,
+    seeds: BTreeSet<String>,
+    pub(crate) epoch: u64,
+}
+
+impl Composition {
+    /// Merges the packages' layers in order, adds the box's files, and names the result.
+    pub fn compose(parts: &Parts<'_>) -> Result<Self, Error> {
+        let Parts { recipe, architecture, store, .. } = parts;
+        let epoch = store.normalise().epoch;
+        let mut layers = Vec::new();
+        let mut seeds = BTreeSet::new();
+        for package in &recipe.packages {
+            layers.extend(parts.part(&package.value).layers);
+        }
+        for package in needed_packages(recipe) {
+            seeds.extend(parts.part(&package).seeds);
+        }
+        let mut rootfs = store.merged(&layers)?;
+        for file in &recipe.files {
+            add_file(&mut rootfs, parts, file, epoch)?;
+        }
+        let kernel_package = &recipe.kernel.package.value;
+        let kernel_tree = store.merged(&parts.part(kernel_package).layers)?;
+        let kernel = file_of(&kernel_tree, kernel_package, KERNEL_PATH, "the kernel")?;
+        let kernel_release =
+            file_of(&kernel_tree, kernel_package, KERNEL_RELEASE_PATH, "its release")
+                .ok()
+                .and_then(|content| String::from_utf8(content.read().ok()?).ok())
+                .map(|text| text.trim().to_owned());
+        let stub_tree = store.merged(&parts.part(STUB).layers)?;
+        let stub = file_of(&stub_tree, STUB, STUB_PATH, "the EFI stub")?;
+        let cmdline = match &recipe.kernel.cmdline[..] {
+            "" => consoles(*architecture).to_owned(),
+            own => format!("{} {own}", consoles(*architecture)),
+        };
+        let read_error = Error::at(Path::new("the box's files"));
+        let digest = digest(&rootfs, &kernel, &stub, &cmdline).map_err(read_error)?;
+        let mut composition = Self {
+            name: recipe.name.value.clone(),
+            version: recipe.version.clone(),
+            architecture: *architecture,
+            rootfs,
+            kernel,
+            kernel_release,
+            stub,
+            cmdline,
+            release: String::new(),
+            digest,
+            seeds,
+            epoch,
+        };
+        composition.add_release()?;
+        Ok(composition)
+    }
+
+    /// What the box calls itself: a digest of all its files, the kernel, the EFI stub and the
+    /// command line. It stands in the box's `/etc/stagex-release`, so that the box can show it.
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// The foreign seeds that its packages were built with: empty for what is bootstrapped from
+    /// source.
+    pub fn seeds(&self) -> &BTreeSet<String> {
+        &self.seeds
+    }
+
+    /// The kernel's command line.
+    pub fn cmdline(&self) -> &str {
+        &self.cmdline
+    }
+
+    fn add_release(&mut self) -> Result<(), Error> {
+        use std::fmt::Write as _;
+        let Self { name, version, architecture, digest, .. } = self;
+        // In the form of os-release(5).
+        let mut text = format!(
+            "NAME={name}\nID={name}\nVERSION={version}\nPRETTY_NAME=\"{name} {version}\"\n\
+             ARCHITECTURE={architecture}\nDIGEST={digest}\n"
+        );
+        if let Some(release) = &self.kernel_release {
+            let _ = writeln!(text, "KERNEL={release}");
+        }
+        if !self.seeds.is_empty() {
+            let seeds: Vec<&str> = self.seeds.iter().map(String::as_str).collect();
+            let _ = writeln!(text, "UNBOOTSTRAPPED=\"{}\"", seeds.join(" "));
+        }
+        let kind = Kind::File(Content::from_bytes(text.as_bytes()));
+        put(&mut self.rootfs, RELEASE_PATH, 0o644, kind, self.epoch)?;
+        self.release = text;
+        Ok(())
+    }
+}
+
+impl Parts<'_> {
+    /// A digest of all that the box is made from, found without making it: its recipe, the files
+    /// beside it, the packages' layers, and the architecture.
+    pub fn inputs(&self) -> Result<Digest, Error> {
+        use std::fmt::Write as _;
+        let mut text = format!(
+            "stagex box inputs {VERSION}\n{}\n{}\n",
+            self.architecture,
+            Digest::of(self.recipe.document.text())
+        );
+        for (id, part) in &self.packages {
+            let layers: Vec<String> = part.layers.iter().map(Digest::hex).collect();
+            let _ = writeln!(text, "{id} {:?} {}", part.seeds, layers.join(" "));
+        }
+        for file in &self.recipe.files {
+            if let FileContent::Source(source) = &file.content {
+                let bytes = self.read(source)?;
+                let _ = writeln!(text, "{} {}", source.value, Digest::of(bytes));
+            }
+        }
+        Ok(Digest::of(text))
+    }
+
+    /// Reads a file beside box.toml.
+    fn read(&self, source: &Spanned<String>) -> Result<Vec<u8>, Error> {
+        let path = self.folder.join(&source.value);
+        std::fs::read(&path).map_err(|error| {
+            let text = format!("{}: {error}", path.display());
+            self.recipe.document.error(source.span, text).into()
+        })
+    }
+
+    fn part(&self, package: &str) -> Part {
+        self.packages.get(package).cloned().unwrap_or_default()
+    }
+}
+
+fn file_of(tree: &Tree, package: &str, path: &str, what: &'static str) -> Result<Content, Error> {
+    let path = TreePath::new(path)?;
+    tree.get(&path).and_then(|entry| entry.inode.content()).cloned().ok_or_else(|| Error::Missing {
+        package: package.to_owned(),
+        path,
+        what,
+    })
+}
+
+fn put(tree: &mut Tree, path: &str, mode: u16, kind: Kind, epoch: u64) -> Result<(), Error> {
+    let path = TreePath::new(path)?;
+    let mtime = i64::try_from(epoch).unwrap_or(i64::MAX);
+    let parent = path.parent().unwrap_or_default();
+    tree.make_directories(&parent, &Metadata { mtime, ..Metadata::new(0o755) })?;
+    tree.insert(path, Inode { metadata: Metadata { mtime, ..Metadata::new(mode) }, kind })?;
+    Ok(())
+}
+
+fn add_file(tree: &mut Tree, parts: &Parts<'_>, file: &BoxFile, epoch: u64) -> Result<(), Error> {
+    let mode = u16::try_from(file.mode & 0o7777).unwrap_or(0o644);
+    let kind = match &file.content {
+        FileContent::Text(text) => Kind::File(Content::from_bytes(text.as_bytes())),
+        FileContent::Symlink(target) => Kind::Symlink(target.as_bytes().into()),
+        FileContent::Source(source) => {
+            // Read now: the file may be edited while the image is written.
+            Kind::File(Content::from_bytes(parts.read(source)?))
+        }
+    };
+    put(tree, &file.path.value, mode, kind, epoch)
+}
+
+fn digest(
+    rootfs: &Tree,
+    kernel: &Content,
+    stub: &Content,
+    cmdline: &str,
+) -> std::io::Result<Digest> {
+    let text = format!(
+        "stagex box 1\nrootfs {}\nkernel {}\nstub {}\ncmdline {cmdline}\n",
+        identity::of_tree(rootfs)?,
+        kernel.digest()?,
+        stub.digest()?
+    );
+    Ok(Digest::of(text))
+}

@@ -1,0 +1,77 @@
+//! Why a box could not be made.
+
+use std::{io, path::PathBuf};
+
+use stagex_image::{cpio, disk, fat, iso, uki::UkiError};
+use stagex_oci::StoreError;
+use stagex_recipe::{Diagnostic, boxes::Output};
+use stagex_tree::{PathError, TreeError, TreePath};
+
+/// Why a box could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The box's recipe asks for something that cannot be.
+    #[error("{0}")]
+    Recipe(Box<Diagnostic>),
+    /// A package lacks a file that a box needs of it.
+    #[error("package {package} has no {path}, {what}")]
+    Missing {
+        /// The package's id.
+        package: String,
+        /// The file.
+        path: TreePath,
+        /// What it is.
+        what: &'static str,
+    },
+    /// A file could not be read or written.
+    #[error("{}: {error}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The store could not do its work.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Files that do not fit together.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    /// A path that cannot be.
+    #[error(transparent)]
+    Path(#[from] PathError),
+    /// The root file system does not fit its format.
+    #[error("root file system: {0}")]
+    Cpio(cpio::Error),
+    /// The unified kernel image cannot be made.
+    #[error("unified kernel image: {0}")]
+    Uki(#[from] UkiError),
+    /// The EFI system partition cannot be made.
+    #[error("EFI system partition: {0}")]
+    Fat(fat::Error),
+    /// The ISO image cannot be made.
+    #[error("ISO image: {0}")]
+    Iso(iso::Error),
+    /// The disk cannot be made.
+    #[error("disk: {0}")]
+    Disk(disk::Error),
+    /// An output that boxes can name and that is not written yet.
+    #[error("the output {output} cannot be written yet; iso, disk, uki and initramfs can")]
+    NotYet {
+        /// The output.
+        output: Output,
+    },
+}
+
+impl From<Diagnostic> for Error {
+    fn from(diagnostic: Diagnostic) -> Self {
+        Self::Recipe(Box::new(diagnostic))
+    }
+}
+
+impl Error {
+    /// An I/O error at a path.
+    pub(crate) fn at(path: &std::path::Path) -> impl FnOnce(io::Error) -> Self + '_ {
+        move |error| Self::Io { path: path.to_owned(), error }
+    }
+}

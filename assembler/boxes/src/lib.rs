@@ -1,0 +1,18 @@
+//! Composes layers, a kernel and an EFI stub into boot images.
+//!
+//! A box is a list of packages, a kernel, some files and a command line. [`Composition::compose`]
+//! makes one root file system of them and names it by its digest; a [`Writer`] writes it
+//! in any of the box's outputs. The same parts give the same bytes: what an image needs of
+//! identifiers is derived from the box's digest.
+
+mod compose;
+mod error;
+mod file;
+mod output;
+mod stamp;
+
+pub use compose::{Composition, Part, Parts, RELEASE_PATH, needed_packages};
+pub use error::Error;
+pub use file::write_aside;
+pub use output::{Writer, Written, suffix, suffixes};
+pub use stamp::{Stamp, fresh};
