@@ -1,2 +1,34 @@
-//! The `stagex` command.
-fn main() {}
+//! The `stagex` command: arguments, progress, reports. What is done is done by the libraries.
+
+mod args;
+mod commands;
+mod config;
+mod failure;
+mod progress;
+mod project;
+mod session;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use args::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let global = &cli.global;
+    let result = match &cli.command {
+        Command::Build(args) => commands::build::run(global, args),
+        Command::Box(command) => commands::boxes::run(global, command),
+        Command::Check(args) => commands::check::run(global, args),
+        Command::Fetch(args) => commands::fetch::run(global, args),
+        Command::Shell(args) => commands::shell::run(global, args),
+        Command::Store(command) => commands::store::run(global, command),
+        Command::Completions { shell } => commands::completions::run(*shell),
+        Command::Man { folder } => commands::man::run(folder),
+    };
+    match result {
+        Ok(code) => code,
+        Err(failure) => failure.report(),
+    }
+}

@@ -1,0 +1,175 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueHint};
+use stagex_recipe::boxes::Architecture;
+
+/// Builds reproducible, bootstrapped OCI layers and boot images.
+#[derive(Debug, Parser)]
+#[command(
+    name = "stagex",
+    version,
+    arg_required_else_help = true,
+    subcommand_required = true,
+    after_help = "\
+Examples:
+  stagex box build airgap.iso       build out/x86_64/airgap.iso and all that it needs
+  stagex box test airgap            boot it under QEMU and try it
+  stagex build core-busybox         build a package and write it to out/core-busybox
+  stagex check                      read every recipe and report all that is wrong
+  stagex shell core-busybox         look around in a step that failed
+  stagex fetch                      bring every source into the cache, for building offline
+  stagex store gc                   remove from the store what nothing needs
+
+Exit codes: 0 done, 1 failed build or check, 2 wrong usage or recipe, 3 mismatch of digests."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// The project: the folder of stagex.toml, or one below it
+    #[arg(short = 'C', long, global = true, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    pub(crate) project: Option<PathBuf>,
+    /// Where the store and the sources are kept
+    #[arg(long, global = true, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    pub(crate) cache: Option<PathBuf>,
+    /// A folder of local sources or a mirror tree, tried before the network (may be repeated)
+    #[arg(long, global = true, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    pub(crate) sources: Vec<PathBuf>,
+    /// Leave the network alone
+    #[arg(long, global = true)]
+    pub(crate) offline: bool,
+    /// Stages to build at once [default: the cores of this machine]
+    #[arg(short, long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) jobs: Option<u16>,
+    /// Allow packages that ask for the network in a RUN to have it
+    #[arg(long, global = true)]
+    pub(crate) allow_network: bool,
+    /// Print results and errors only
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Build packages and write them as OCI image layouts to out/
+    Build(Build),
+    /// Build and test boot images
+    #[command(subcommand, name = "box")]
+    Box(BoxCommand),
+    /// Read every recipe of the project, or of a folder of packages, and report all that is wrong
+    Check(Check),
+    /// Bring the sources of packages, or of all, into the cache
+    Fetch(Fetch),
+    /// Open a shell in what a failed step left, or in what a package is built in
+    Shell(Shell),
+    /// Look at the store, and clean it
+    #[command(subcommand)]
+    Store(StoreCommand),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages to a folder
+    Man {
+        /// The folder
+        #[arg(value_hint = ValueHint::DirPath)]
+        folder: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  stagex build core-busybox
+  stagex build user-gnupg core-musl --no-layout")]
+pub(crate) struct Build {
+    /// Packages by id, such as core-busybox
+    #[arg(required = true, value_name = "PACKAGE")]
+    pub(crate) packages: Vec<String>,
+    /// Do not write OCI image layouts: build into the store only
+    #[arg(long)]
+    pub(crate) no_layout: bool,
+    /// What to build for
+    #[arg(long, default_value = "x86_64", value_parser = architecture)]
+    pub(crate) arch: Architecture,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BoxCommand {
+    /// Build outputs of a box: airgap.iso, or airgap for all of its outputs
+    #[command(after_help = "\
+Outputs are named by their suffix: .iso, .img (a disk), .efi (a unified kernel image),
+.cpio.zst (the initramfs, with the kernel beside it).
+
+Examples:
+  stagex box build airgap.iso
+  stagex box build airgap --arch x86_64")]
+    Build {
+        /// A box, or one output of it
+        #[arg(value_name = "NAME[.SUFFIX]", required = true)]
+        names: Vec<String>,
+        /// What to build for
+        #[arg(long, default_value = "x86_64", value_parser = architecture)]
+        arch: Architecture,
+    },
+    /// Boot a box under QEMU and run its scenarios
+    Test {
+        /// The box
+        name: String,
+        /// Run only the scenarios whose names contain this
+        #[arg(long, value_name = "TEXT")]
+        only: Option<String>,
+        /// What to boot
+        #[arg(long, default_value = "x86_64", value_parser = architecture)]
+        arch: Architecture,
+    },
+    /// List the boxes of the project
+    List,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// A folder that holds packages at any depth [default: the project's]
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(crate) folder: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Fetch {
+    /// Packages or boxes [default: all of the project]
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Shell {
+    /// The package
+    pub(crate) package: String,
+    /// Enter this stage instead of what the last failure left
+    #[arg(long, value_name = "NAME")]
+    pub(crate) stage: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Say how much the store holds, and where it is
+    Du,
+    /// Remove what no package or box that was built last needs
+    Gc,
+}
+
+fn architecture(text: &str) -> Result<Architecture, String> {
+    Architecture::parse(text).ok_or_else(|| {
+        let known: Vec<&str> = Architecture::ALL.iter().map(|each| each.name()).collect();
+        format!("known are {}", known.join(", "))
+    })
+}

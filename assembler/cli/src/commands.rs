@@ -1,0 +1,11 @@
+//! One module for each subcommand.
+
+pub(crate) mod box_test;
+pub(crate) mod boxes;
+pub(crate) mod build;
+pub(crate) mod check;
+pub(crate) mod completions;
+pub(crate) mod fetch;
+pub(crate) mod man;
+pub(crate) mod shell;
+pub(crate) mod store;

@@ -1,0 +1,203 @@
+//! `stagex box test`.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use stagex_boot::{
+    Acceleration, Arch, Qemu, acceleration,
+    scenario::{self, Scenario, Setup},
+};
+use stagex_recipe::boxes::Architecture;
+use stagex_tree::TreePath;
+
+use crate::{
+    commands::boxes, config::shown, failure::Failure, project::BoxFolder, session::Session,
+};
+
+/// Where a firmware package has its files: code, and variables as they are at first.
+const FIRMWARE: &str = "usr/share/firmware";
+
+pub(crate) fn run(
+    session: &Session,
+    name: &str,
+    only: Option<&str>,
+    architecture: Architecture,
+) -> Result<ExitCode, Failure> {
+    let arch = arch(architecture);
+    let BoxFolder { recipe, .. } = session.project.load_box(name)?;
+    let scenarios = scenarios(session, name, only, arch)?;
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let qemu = Qemu::find(arch, &path).map_err(Failure::failed)?;
+    let out = session.project.out();
+
+    let mut outputs = Vec::new();
+    for scenario in &scenarios {
+        let wanted = scenario.output;
+        let image = scenario.image(&out, arch);
+        let output =
+            recipe.outputs.iter().map(|output| output.value).find(|output| {
+                image.ends_with(format!("{name}.{}", stagex_boxes::suffix(*output)))
+            });
+        let Some(output) = output else {
+            return Err(Failure::wrong(format!(
+                "{}: the box {name} has no output {wanted:?}",
+                scenario.file.display()
+            )));
+        };
+        if !outputs.contains(&output) {
+            outputs.push(output);
+        }
+    }
+    boxes::make(session, name, &outputs, architecture)?;
+    let firmware = firmware(session, name, architecture)?;
+
+    let runs = out.join("runs").join(architecture.name());
+    let probe = folder(&runs.join("probe"))?;
+    let acceleration = acceleration(&qemu, &probe).map_err(Failure::failed)?;
+    if let Acceleration::Tcg { reason } = &acceleration {
+        session.progress.say(&format!("KVM is not used: {reason}"));
+    }
+    let variables = variables(session, name, architecture)?;
+    let mut reports = Vec::new();
+    for scenario in &scenarios {
+        session.progress.say(&format!("booting: {}", scenario.name));
+        let run = folder(&runs.join(slug(&scenario.name)))?;
+        let image = scenario.image(&out, arch);
+        let kernel = image.with_file_name(format!("{name}.vmlinuz"));
+        let report = scenario::run(
+            scenario,
+            &Setup {
+                qemu: &qemu,
+                acceleration: &acceleration,
+                image: &image,
+                firmware: firmware.as_ref().map(|(code, vars)| (code.as_path(), vars.as_path())),
+                kernel: Some(&kernel),
+                run: &run,
+                pictures: &folder(&out.join("pictures"))?,
+                variables: &variables,
+            },
+        );
+        println!("{report}");
+        reports.push(report);
+        if session.cancel.is_cancelled() {
+            break;
+        }
+    }
+    let xml = out.join("qemu-tests.xml");
+    stagex_boxes::write_aside(&xml, |file| file.write_all(scenario::junit(&reports).as_bytes()))
+        .map_err(Failure::failed)?;
+    let passed = reports.iter().filter(|report| report.passed()).count();
+    for picture in reports.iter().flat_map(|report| &report.pictures) {
+        println!("picture: {}", shown(picture));
+    }
+    println!("{passed} passed, {} failed", scenarios.len() - passed);
+    Ok(if passed == scenarios.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn arch(architecture: Architecture) -> Arch {
+    match architecture {
+        Architecture::X86_64 => Arch::X86_64,
+        Architecture::Arm64 => Arch::Arm64,
+        Architecture::Riscv64 => Arch::Riscv64,
+    }
+}
+
+/// An existing folder, emptied.
+fn folder(path: &Path) -> Result<PathBuf, Failure> {
+    fs::create_dir_all(path).map_err(Failure::at(path))?;
+    Ok(path.to_owned())
+}
+
+fn slug(text: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    text.chars().map(plain).collect()
+}
+
+/// The scenarios of a box, by file name.
+fn scenarios(
+    session: &Session,
+    name: &str,
+    only: Option<&str>,
+    arch: Arch,
+) -> Result<Vec<Scenario>, Failure> {
+    let folder = session.project.root.join("qemu-tests");
+    let mut paths: Vec<PathBuf> = fs::read_dir(&folder)
+        .map_err(Failure::at(&folder))?
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|suffix| suffix == "toml"))
+        .collect();
+    paths.sort();
+    let mut found = Vec::new();
+    for path in paths {
+        let text = fs::read_to_string(&path).map_err(Failure::at(&path))?;
+        let shown = path.strip_prefix(&session.project.root).unwrap_or(&path);
+        let scenario = Scenario::parse(shown, &text).map_err(Failure::wrong)?;
+        let wanted = only.is_none_or(|only| scenario.name.contains(only));
+        if scenario.box_name == name && scenario.architectures.contains(&arch) && wanted {
+            found.push(scenario);
+        }
+    }
+    if found.is_empty() {
+        return Err(Failure::wrong(format!(
+            "there is no scenario for the box {name} in {}",
+            folder.display()
+        )));
+    }
+    Ok(found)
+}
+
+/// Builds the firmware that the box is booted with, and writes it out.
+fn firmware(
+    session: &Session,
+    name: &str,
+    architecture: Architecture,
+) -> Result<Option<(PathBuf, PathBuf)>, Failure> {
+    let BoxFolder { recipe, .. } = session.project.load_box(name)?;
+    let Some(package) = recipe.firmware.get(&architecture) else { return Ok(None) };
+    let targets = BTreeSet::from([package.value.clone()]);
+    let built = boxes::build_packages(session, &format!("{name}-firmware"), architecture, targets)?;
+    let layers = built.values().flat_map(|built| built.layers.iter().copied());
+    let tree = session.store.merged(&layers.collect::<Vec<_>>())?;
+    let folder = session.project.out().join("firmware").join(architecture.name());
+    let write = |suffix: &str| -> Result<PathBuf, Failure> {
+        let top = TreePath::new(FIRMWARE).map_err(Failure::failed)?;
+        let found = tree.subtree(&top).find(|entry| entry.path.name().ends_with(suffix.as_bytes()));
+        let content = found.and_then(|entry| entry.inode.content()).ok_or_else(|| {
+            let text = format!("package {} has no {FIRMWARE}/*{suffix}", package.value);
+            Failure::wrong(recipe.document.error(package.span, text))
+        })?;
+        let path = folder.join(suffix.trim_start_matches('_'));
+        let write = |out: &mut dyn std::io::Write| content.copy_to(out);
+        stagex_boxes::write_aside(&path, write).map_err(Failure::failed)?;
+        Ok(path)
+    };
+    Ok(Some((write("_CODE.fd")?, write("_VARS.fd")?)))
+}
+
+/// What scenarios may ask of the box they boot.
+fn variables(
+    session: &Session,
+    name: &str,
+    architecture: Architecture,
+) -> Result<BTreeMap<String, String>, Failure> {
+    let BoxFolder { recipe, .. } = session.project.load_box(name)?;
+    let stamps = fs::read_dir(session.project.out().join(architecture.name()));
+    let digest = stamps.into_iter().flatten().flatten().find_map(|entry| {
+        let file = entry.file_name().to_string_lossy().into_owned();
+        let ours = file.starts_with(&format!(".{name}.")) && file.ends_with(".stamp");
+        let text = ours.then(|| fs::read(entry.path()).ok())??;
+        let stamp: stagex_boxes::Stamp = serde_json::from_slice(&text).ok()?;
+        Some(stamp.digest)
+    });
+    let mut variables = BTreeMap::from([
+        ("name".to_owned(), name.to_owned()),
+        ("version".to_owned(), recipe.version),
+    ]);
+    variables.extend(digest.map(|digest| ("digest".to_owned(), digest)));
+    Ok(variables)
+}

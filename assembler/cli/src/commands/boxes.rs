@@ -1,0 +1,192 @@
+//! `stagex box`.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+
+use stagex_boxes::{Composition, Part, Parts, Stamp};
+use stagex_build::Built;
+use stagex_recipe::boxes::{Architecture, Output};
+use stagex_tree::Digest;
+
+use crate::{
+    args::{BoxCommand, Global},
+    commands::{box_test, build},
+    config::shown,
+    failure::Failure,
+    progress::mib,
+    project::BoxFolder,
+    session::Session,
+};
+
+pub(crate) fn run(global: &Global, command: &BoxCommand) -> Result<ExitCode, Failure> {
+    match command {
+        BoxCommand::Build { names, arch } => {
+            let session = Session::open(global)?;
+            for name in names {
+                let (name, outputs) = wanted(&session, name, *arch)?;
+                make(&session, &name, &outputs, *arch)?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        BoxCommand::Test { name, only, arch } => {
+            box_test::run(&Session::open(global)?, name, only.as_deref(), *arch)
+        }
+        BoxCommand::List => {
+            let project = crate::project::Project::load(global.project.as_deref())?;
+            for name in project.box_names()? {
+                let recipe = project.load_box(&name)?.recipe;
+                let outputs: Vec<String> = recipe
+                    .outputs
+                    .iter()
+                    .map(|output| format!("{name}.{}", stagex_boxes::suffix(output.value)))
+                    .collect();
+                println!("{name} {}: {}", recipe.version, outputs.join(" "));
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// The box and the outputs that a name like `airgap` or `airgap.iso` means.
+fn wanted(
+    session: &Session,
+    text: &str,
+    architecture: Architecture,
+) -> Result<(String, Vec<Output>), Failure> {
+    let names = session.project.box_names()?;
+    let named = names.iter().find_map(|name| match text.strip_prefix(name.as_str())? {
+        "" => Some((name, None)),
+        rest => Some((name, Some(rest.strip_prefix('.')?))),
+    });
+    let (name, suffix) = match named {
+        Some((name, suffix)) => (name.clone(), suffix),
+        None => (text.split('.').next().unwrap_or(text).to_owned(), None),
+    };
+    let BoxFolder { recipe, .. } = session.project.load_box(&name)?;
+    if !recipe.architectures.iter().any(|each| each.value == architecture) {
+        let known: Vec<&str> = recipe.architectures.iter().map(|each| each.name()).collect();
+        return Err(Failure::wrong(format!(
+            "the box {name} is not for {architecture}\nhelp: its architectures are {}",
+            known.join(", ")
+        )));
+    }
+    let all = recipe.outputs.iter().map(|output| output.value);
+    let outputs: Vec<Output> = match suffix {
+        None => all.collect(),
+        Some(suffix) => {
+            all.filter(|output| stagex_boxes::suffixes(*output).contains(&suffix)).collect()
+        }
+    };
+    if outputs.is_empty() {
+        let known: Vec<String> = recipe
+            .outputs
+            .iter()
+            .map(|output| format!("{name}.{}", stagex_boxes::suffix(output.value)))
+            .collect();
+        return Err(Failure::wrong(format!(
+            "the box {name} has no output {text}\nhelp: it has {}",
+            known.join(", ")
+        )));
+    }
+    Ok((name, outputs))
+}
+
+/// Builds outputs of a box and all that they need, and reports them.
+pub(crate) fn make(
+    session: &Session,
+    name: &str,
+    outputs: &[Output],
+    architecture: Architecture,
+) -> Result<(), Failure> {
+    let BoxFolder { recipe, folder } = session.project.load_box(name)?;
+    let targets: BTreeSet<String> = stagex_boxes::needed_packages(&recipe);
+    let built = build_packages(session, name, architecture, targets)?;
+    let out = session.project.out().join(architecture.name());
+    let packages = built
+        .iter()
+        .map(|(id, built)| {
+            let part = Part { layers: built.layers.clone(), seeds: built.seeds.clone() };
+            (id.clone(), part)
+        })
+        .collect();
+    let parts =
+        Parts { recipe: &recipe, architecture, folder: &folder, store: &session.store, packages };
+    let inputs = parts.inputs()?;
+    let mut missing = Vec::new();
+    let mut stamps = Vec::new();
+    for &output in outputs {
+        let files = stagex_boxes::suffixes(output).iter();
+        let paths: Vec<_> = files.map(|suffix| out.join(format!("{name}.{suffix}"))).collect();
+        let known: Option<Vec<Stamp>> =
+            paths.iter().map(|path| stagex_boxes::fresh(path, &inputs)).collect();
+        match known {
+            Some(known) => stamps.extend(paths.into_iter().zip(known)),
+            None => missing.push(output),
+        }
+    }
+    let assembling = std::time::Instant::now();
+    let mut seeds = BTreeSet::new();
+    for built in built.values() {
+        seeds.extend(built.seeds.iter().cloned());
+    }
+    if !missing.is_empty() {
+        session.progress.say(&format!("{name}: putting the image together"));
+        let composition = Composition::compose(&parts)?;
+        let scratch = session.store.scratch()?;
+        let workers = u32::try_from(session.jobs()).unwrap_or(1);
+        let writer = composition.writer(scratch.path(), workers);
+        for output in missing {
+            for written in writer.write(output, &out)? {
+                let stamp =
+                    Stamp::record(&written.path, &inputs, &written.sha256, composition.digest())?;
+                stamps.push((written.path, stamp));
+            }
+        }
+    }
+    report(session, &built, assembling.elapsed());
+    for (path, stamp) in stamps {
+        let Stamp { sha256, digest, len, .. } = stamp;
+        println!("{}", shown(&path));
+        println!("  size    {:.1} MiB ({len} bytes)", mib(len));
+        println!("  sha256  {sha256}");
+        println!("  box     {digest}");
+        if !seeds.is_empty() {
+            println!("  note   {}", build::marks(&seeds));
+        }
+    }
+    Ok(())
+}
+
+/// Builds packages for a box; the store remembers them under the box's name.
+pub(crate) fn build_packages(
+    session: &Session,
+    name: &str,
+    architecture: Architecture,
+    targets: BTreeSet<String>,
+) -> Result<BTreeMap<String, Arc<Built>>, Failure> {
+    let targets: Vec<String> = targets.into_iter().collect();
+    let digest = Digest::of(targets.join(" "));
+    let root = format!("box-{name}-{architecture}-{}", &digest.hex()[..8]);
+    Ok(session.engine(architecture)?.build(&root, &targets)?)
+}
+
+/// Says how long each package that was built took.
+fn report(session: &Session, built: &BTreeMap<String, Arc<Built>>, assembling: Duration) {
+    let progress = &session.progress;
+    let times = progress.package_times();
+    if times.is_empty() && assembling < Duration::from_millis(100) {
+        progress.say(&format!("nothing to do, {} packages are up to date", built.len()));
+        return;
+    }
+    progress.say("seconds by package:        wall      CPU");
+    for (package, usage) in &times {
+        let (wall, cpu) = (usage.wall.as_secs_f64(), usage.cpu.as_secs_f64());
+        progress.say(&format!("  {package:<20} {wall:>8.1} {cpu:>8.1}"));
+    }
+    progress.say(&format!("  {:<20} {:>8.1}", "putting it together", assembling.as_secs_f64()));
+    progress.say(&format!("  {:<20} {:>8.1}", "all", progress.elapsed().as_secs_f64()));
+}

@@ -1,0 +1,80 @@
+//! `stagex build`.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::ExitCode,
+    sync::Arc,
+};
+
+use stagex_build::Built;
+use stagex_oci::{Image, write_layout};
+use stagex_recipe::boxes::Architecture;
+
+use crate::{
+    args::{Build, Global},
+    config::shown,
+    failure::Failure,
+    session::Session,
+};
+
+/// Annotation of a layout whose packages were built with a foreign seed.
+const UNBOOTSTRAPPED: &str = "org.stagex.unbootstrapped";
+
+pub(crate) fn run(global: &Global, args: &Build) -> Result<ExitCode, Failure> {
+    let session = Session::open(global)?;
+    let engine = session.engine(args.arch)?;
+    let built = engine.build(&root_name("packages", args.arch, &args.packages), &args.packages)?;
+    for (id, built) in &built {
+        let image = Image { layers: built.layers.clone(), config: built.config.clone() };
+        let digest = if args.no_layout {
+            session.store.image_digest(&image)?
+        } else {
+            let folder = session.project.out().join(id);
+            let annotations = annotations(&built.seeds);
+            write_layout(&session.store, &[image], &folder, id, &annotations)
+                .map_err(Failure::failed)?
+        };
+        println!("{digest} {id}");
+    }
+    report(&session, &built);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The name under which the store remembers what a build uses.
+pub(crate) fn root_name(kind: &str, architecture: Architecture, names: &[String]) -> String {
+    let digest = stagex_tree::Digest::of(names.join(" "));
+    format!("{kind}-{architecture}-{}", &digest.hex()[..16])
+}
+
+fn annotations(seeds: &BTreeSet<String>) -> BTreeMap<String, String> {
+    if seeds.is_empty() {
+        return BTreeMap::new();
+    }
+    let seeds: Vec<&str> = seeds.iter().map(String::as_str).collect();
+    BTreeMap::from([(UNBOOTSTRAPPED.to_owned(), seeds.join(" "))])
+}
+
+/// Says where layouts lie and what they were built with.
+fn report(session: &Session, built: &BTreeMap<String, Arc<Built>>) {
+    for (id, built) in built {
+        let folder = session.project.out().join(id);
+        let place = match folder.exists() {
+            true => format!(" in {}", shown(&folder)),
+            false => String::new(),
+        };
+        session.progress.say(&format!(
+            "{id}: {} layers{place}{}",
+            built.layers.len(),
+            marks(&built.seeds)
+        ));
+    }
+}
+
+/// A remark on what was built with a foreign seed.
+pub(crate) fn marks(seeds: &BTreeSet<String>) -> String {
+    if seeds.is_empty() {
+        return String::new();
+    }
+    let seeds: Vec<&str> = seeds.iter().map(String::as_str).collect();
+    format!(" (not bootstrapped: built with the {} seed)", seeds.join(" "))
+}

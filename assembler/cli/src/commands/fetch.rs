@@ -1,0 +1,34 @@
+//! `stagex fetch`.
+
+use std::{collections::BTreeSet, process::ExitCode};
+
+use stagex_recipe::boxes::Architecture;
+
+use crate::{
+    args::{Fetch, Global},
+    failure::Failure,
+    session::Session,
+};
+
+pub(crate) fn run(global: &Global, args: &Fetch) -> Result<ExitCode, Failure> {
+    let session = Session::open(global)?;
+    let project = &session.project;
+    let boxes = project.box_names()?;
+    let mut targets = BTreeSet::new();
+    for name in &args.names {
+        if boxes.contains(name) {
+            let recipe = project.load_box(name)?.recipe;
+            targets.extend(stagex_boxes::needed_packages(&recipe));
+            targets.extend(recipe.firmware.values().map(|package| package.value.clone()));
+        } else {
+            targets.insert(name.clone());
+        }
+    }
+    if args.names.is_empty() {
+        targets.extend(project.catalogue.targets().map(str::to_owned));
+    }
+    let targets: Vec<String> = targets.into_iter().collect();
+    let count = session.engine(Architecture::X86_64)?.fetch_all(&targets)?;
+    println!("{count} sources are in the cache, {} of them new", session.progress.downloads());
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,120 @@
+//! What a command that builds works with.
+
+use std::{
+    io::Write as _,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use stagex_build::{Engine, Options, Parts};
+use stagex_oci::{Normalise, Store};
+use stagex_recipe::boxes::Architecture;
+use stagex_sandbox::{Cancel, Limits};
+use stagex_sources::Fetcher;
+
+use crate::{args::Global, config::Config, failure::Failure, progress::Progress, project::Project};
+
+/// What a command that builds works with.
+pub(crate) struct Session {
+    pub(crate) project: Project,
+    pub(crate) store: Store,
+    fetcher: Fetcher,
+    pub(crate) progress: Progress,
+    pub(crate) cancel: Cancel,
+    stop: Arc<AtomicBool>,
+    jobs: usize,
+    allow_network: bool,
+}
+
+impl Session {
+    /// Reads the project and opens the store; from here on Ctrl-C stops what runs.
+    pub(crate) fn open(global: &Global) -> Result<Self, Failure> {
+        let project = Project::load(global.project.as_deref())?;
+        let config = Config::load(global)?.with_mirrors(&project.workspace.mirrors);
+        let store = Store::open(config.cache.join("store"), Normalise::default())?;
+        let jobs = match global.jobs {
+            Some(jobs) => usize::from(jobs),
+            None => thread::available_parallelism().map_or(1, usize::from),
+        };
+        let cancel = Cancel::new().map_err(Failure::failed)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        watch_signals(cancel.clone(), Arc::clone(&stop))?;
+        Ok(Self {
+            project,
+            store,
+            fetcher: Fetcher::new(config.sources),
+            progress: Progress::new(global.quiet),
+            cancel,
+            stop,
+            jobs,
+            allow_network: global.allow_network,
+        })
+    }
+
+    /// An engine that builds for `architecture`.
+    pub(crate) fn engine(&self, architecture: Architecture) -> Result<Engine<'_>, Failure> {
+        let parts = Parts {
+            catalogue: &self.project.catalogue,
+            folders: &self.project.folders,
+            store: &self.store,
+            fetcher: &self.fetcher,
+            observer: &self.progress,
+            cancel: self.cancel.clone(),
+            stop: &self.stop,
+        };
+        let options = Options {
+            architecture,
+            jobs: self.jobs,
+            allow_network: self.allow_network,
+            limits: Limits {
+                // Enough for the widest build, and few enough that a fork bomb is only a nuisance.
+                processes: 1024 + 64 * u32::try_from(self.jobs).unwrap_or(1),
+                ..Limits::default()
+            },
+            logs: self.project.out().join("logs"),
+        };
+        Ok(Engine::new(parts, options))
+    }
+
+    /// Threads for work of stagex's own.
+    pub(crate) fn jobs(&self) -> usize {
+        self.jobs
+    }
+}
+
+/// What is said where nothing else can say it any more.
+const STOPPED: &str =
+    "error: stopped; what was finished is kept, and the next run goes on from there\n";
+/// How long what runs may take to end in order. Commands in sandboxes end at once; a download may
+/// wait for its next byte for much longer.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// The first Ctrl-C stops what runs, in order; the second ends the process at once, and so does
+/// the end of [`GRACE`]. What is half done then is cleared away by later runs.
+fn watch_signals(cancel: Cancel, stop: Arc<AtomicBool>) -> Result<(), Failure> {
+    use signal_hook::{
+        consts::{SIGHUP, SIGINT, SIGTERM},
+        iterator::Signals,
+    };
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(Failure::failed)?;
+    thread::spawn(move || {
+        for (count, _) in signals.forever().enumerate() {
+            if count > 0 {
+                std::process::exit(130);
+            }
+            stop.store(true, Ordering::Relaxed);
+            cancel.cancel();
+            thread::spawn(|| {
+                thread::sleep(GRACE);
+                // Nobody may be reading any more.
+                drop(std::io::stderr().write_all(STOPPED.as_bytes()));
+                std::process::exit(130);
+            });
+        }
+    });
+    Ok(())
+}
