@@ -177,7 +177,13 @@ pub(super) fn sync_tree(folder: &Path, count: u64) -> Result<(), StoreError> {
     let mut todo = vec![folder.to_owned()];
     while let Some(path) = todo.pop() {
         let fail = || StoreError::at("syncing", &path);
-        let metadata = fs::symlink_metadata(&path).map_err(fail())?;
+        let denied = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+        let metadata = match fs::symlink_metadata(&path) {
+            Ok(metadata) => metadata,
+            // The mode of a directory above denies it to us.
+            Err(error) if denied(&error) => return sync_filesystem(folder),
+            Err(error) => return Err(fail()(error)),
+        };
         // Links, pipes and whiteouts are on disk with their directory.
         if !metadata.is_dir() && !metadata.is_file() {
             continue;
@@ -185,9 +191,7 @@ pub(super) fn sync_tree(folder: &Path, count: u64) -> Result<(), StoreError> {
         match File::open(&path) {
             Ok(file) => file.sync_all().map_err(fail())?,
             // Its mode denies it to us.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                return sync_filesystem(folder);
-            }
+            Err(error) if denied(&error) => return sync_filesystem(folder),
             Err(error) => return Err(fail()(error)),
         }
         if metadata.is_dir() {
