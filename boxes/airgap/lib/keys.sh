@@ -116,14 +116,13 @@ make_key() {
     ask_owner || return
     say
     say "Now choose the passphrase, at least 8 characters; several words are best."
-    say "Nothing is shown while you type. It is asked for twice, then once to make the key"
-    say "whole and once to write it out."
-    if ! generate_key "$UID_TEXT"; then
+    say "Nothing is shown while you type. It may be asked for again to write the key out."
+    if ! unseen generate_key "$UID_TEXT"; then
         complain "No key was made."
         return
     fi
     folder=$(mktemp -d /run/airgap/export.XXXXXX) || return
-    export_key "$KEY" "$folder" && stick_write put_files "$folder" || result=1
+    unseen export_key "$KEY" "$folder" && stick_write put_files "$folder" || result=1
     if [ "$result" = 0 ]; then
         say
         say "Made and written to the stick:"

@@ -68,12 +68,24 @@ release() {
         head -n 1 | clean
 }
 
-# Runs a command that Ctrl-C does not reach. Killing gpg would leave its agent
+# Runs a command that Ctrl-C does not reach, and makes gpg's agent forget the
+# passphrases that it was told. Killing gpg would leave its agent
 # asking for a passphrase on a terminal that is back at the menu.
 undisturbed() {
     local result=0
     trap '' INT
     "$@" || result=$?
+    gpg-connect-agent --no-autostart reloadagent /bye >/dev/null 2>&1
     trap : INT
+    return "$result"
+}
+
+# Runs a command that asks for passphrases: one typed before it asks does not
+# show up on the screen.
+unseen() {
+    local result=0
+    stty -echo 2>/dev/null
+    "$@" || result=$?
+    stty echo 2>/dev/null
     return "$result"
 }

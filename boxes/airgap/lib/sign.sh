@@ -53,7 +53,7 @@ confirm_signing() {
 # Makes the signature of file $1 in folder $2. $3 is the hash that was agreed to.
 make_signature() {
     say "The passphrase of the key is asked next; nothing is shown while you type."
-    if ! hashed_into "$1" "$2/sum" quiet_gpg --armor --local-user "$KEY" \
+    if ! unseen hashed_into "$1" "$2/sum" quiet_gpg --armor --local-user "$KEY" \
         --output "$2/signature" --detach-sign; then
         complain "It was not signed."
         return 1
