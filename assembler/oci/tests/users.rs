@@ -21,6 +21,15 @@ fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// Copies a program that is to be run.
+///
+/// By another process: a thread that starts something meanwhile would hand its child a descriptor
+/// of ours that is open for writing, and Linux does not run a file that someone may write.
+fn copy_program(from: &Path, to: &Path) {
+    let status = Command::new("cp").arg(from).arg(to).status().unwrap();
+    assert!(status.success(), "cp {} {}: {status}", from.display(), to.display());
+}
+
 /// This test binary where every user can run it, and a folder of nobody's.
 struct Common {
     folder: tempfile::TempDir,
@@ -32,7 +41,7 @@ impl Common {
         let folder = tempfile::tempdir().unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let binary = folder.path().join("tests");
-        fs::copy(std::env::current_exe().unwrap(), &binary).unwrap();
+        copy_program(&std::env::current_exe().unwrap(), &binary);
         Self { folder, binary }
     }
 

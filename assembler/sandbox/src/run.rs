@@ -437,7 +437,11 @@ mod tests {
             std::fs::write(layer.join("top"), i.to_string()).unwrap();
             layers.push(layer);
         }
-        std::fs::copy(busybox, dir.path().join(&layers[0]).join("busybox")).unwrap();
+        // By another process: one that a thread starts meanwhile would hold our descriptor, and
+        // Linux runs no file that someone may write.
+        let copied =
+            std::process::Command::new("cp").arg(busybox).arg(dir.path().join(&layers[0])).status();
+        assert!(copied.unwrap().success());
         let (upper, work) = (dir.path().join("upper"), dir.path().join("work"));
         std::fs::create_dir(&upper).unwrap();
         std::fs::create_dir(&work).unwrap();

@@ -4,7 +4,7 @@ use std::{fs, process::Command};
 
 use crate::{
     building::add_all,
-    support::{NOBODY, Project, is_root, run, stagex},
+    support::{NOBODY, Project, copy_program, is_root, run, stagex},
 };
 
 #[test]
@@ -25,7 +25,7 @@ fn who_builds_and_where_does_not_show() {
         run(Command::new("chown").args(["-R", &nobody, "."]).current_dir(other.folder())).code(0);
         // The command may lie where only root may go.
         let copy = other.folder().join("stagex");
-        fs::copy(stagex(), &copy).unwrap();
+        copy_program(stagex(), &copy);
         let script = format!(
             "umask 077; shift; exec setpriv --reuid={nobody} --regid={nobody} --clear-groups {} \"$@\"",
             copy.display()

@@ -291,6 +291,15 @@ pub(crate) fn stagex() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_stagex"))
 }
 
+/// Copies a program that is to be run.
+///
+/// By another process: a thread that starts something meanwhile would hand its child a descriptor
+/// of ours that is open for writing, and Linux does not run a file that someone may write.
+pub(crate) fn copy_program(from: &Path, to: &Path) {
+    let status = Command::new("cp").arg(from).arg(to).status().unwrap();
+    assert!(status.success(), "cp {} {}: {status}", from.display(), to.display());
+}
+
 /// The command lines of living processes in which `text` stands, without this one and shells that
 /// run the tests.
 pub(crate) fn processes(text: &str) -> Vec<String> {
@@ -336,7 +345,7 @@ fn base_tar() -> &'static [u8] {
         for folder in [&bin, &etc, &folder.path().join("tmp"), &folder.path().join("root")] {
             fs::create_dir(folder).unwrap();
         }
-        fs::copy(busybox, bin.join("busybox")).unwrap();
+        copy_program(busybox.as_ref(), &bin.join("busybox"));
         for applet in APPLETS.split_whitespace() {
             std::os::unix::fs::symlink("busybox", bin.join(applet)).unwrap();
         }

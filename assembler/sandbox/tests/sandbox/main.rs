@@ -27,7 +27,7 @@ fn as_an_ordinary_user_too() {
     let dir = support::open_temp_dir();
     // The build folder may be closed to others.
     let program = dir.path().join("tests");
-    std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    support::copy_program(&std::env::current_exe().unwrap(), &program);
     let output = Command::new(&program)
         .args(["--skip", "as_an_ordinary_user_too"])
         .env("TMPDIR", dir.path())

@@ -21,6 +21,15 @@ fn busybox() -> PathBuf {
     path
 }
 
+/// Copies a program that is to be run.
+///
+/// By another process: a thread that starts something meanwhile would hand its child a descriptor
+/// of ours that is open for writing, and Linux does not run a file that someone may write.
+pub(crate) fn copy_program(from: &Path, to: &Path) {
+    let status = Command::new("cp").arg(from).arg(to).status().unwrap();
+    assert!(status.success(), "cp {} {}: {status}", from.display(), to.display());
+}
+
 fn applets() -> &'static [String] {
     static APPLETS: OnceLock<Vec<String>> = OnceLock::new();
     APPLETS.get_or_init(|| {
@@ -42,7 +51,7 @@ impl Root {
         fs::create_dir_all(base.join("bin")).unwrap();
         fs::create_dir_all(base.join("etc")).unwrap();
         let target = base.join("bin/busybox");
-        fs::copy(busybox(), &target).unwrap();
+        copy_program(&busybox(), &target);
         fs::set_permissions(&target, fs::Permissions::from_mode(0o755)).unwrap();
         for applet in applets() {
             if applet != "busybox" {
@@ -129,7 +138,7 @@ impl Root {
     /// Makes this test program runnable inside, with the libraries that it needs.
     pub(crate) fn mount_self(&mut self) {
         let program = self.dir.path().join("self");
-        fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+        copy_program(&std::env::current_exe().unwrap(), &program);
         self.bind(&program, "/self", false);
         for dir in ["/lib", "/lib64", "/usr/lib"] {
             if Path::new(dir).exists() {
