@@ -186,6 +186,8 @@ impl<'a> Engine<'a> {
         let one = |error| vec![error];
         let wanted = self.units_of(targets)?;
         self.build_units(wanted.values())?;
+        // What the roots name is on disk before they are.
+        self.store.settle().map_err(|error| one(error.into()))?;
         let used: Vec<Root> = lock(&self.used).iter().copied().map(Root::Step).collect();
         self.store.put_roots(root, &used).map_err(|error| one(error.into()))?;
         let found = |unit: &Unit| self.result(unit).unwrap_or_default();

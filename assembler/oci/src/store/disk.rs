@@ -165,12 +165,14 @@ pub(super) fn sync_directory(path: &Path) -> Result<(), StoreError> {
         .map_err(StoreError::at("syncing", path))
 }
 
+/// As many files are synced one by one.
+pub(super) const FEW: u64 = 64;
+
 /// Waits until all below `folder`, some `count` files, is on disk.
 ///
 /// Many files are synced with their whole file system at once. A few are synced one by one: they
 /// need not wait for what other programs are writing.
 pub(super) fn sync_tree(folder: &Path, count: u64) -> Result<(), StoreError> {
-    const FEW: u64 = 64;
     if count > FEW {
         return sync_filesystem(folder);
     }
@@ -204,7 +206,7 @@ pub(super) fn sync_tree(folder: &Path, count: u64) -> Result<(), StoreError> {
 }
 
 /// Waits until all of the file system that holds `path` is on disk.
-fn sync_filesystem(path: &Path) -> Result<(), StoreError> {
+pub(super) fn sync_filesystem(path: &Path) -> Result<(), StoreError> {
     let directory = File::open(path).map_err(StoreError::at("syncing", path))?;
     rustix::fs::syncfs(directory).map_err(|error| StoreError::at("syncing", path)(error.into()))
 }
