@@ -255,27 +255,43 @@ impl Places {
     /// Makes layers durable, and then steps. Another process may do the same at the same time.
     fn commit(&self, layers: &BTreeSet<Digest>, steps: &Steps) -> Result<(), StoreError> {
         self.commit_layers(layers.iter().chain(steps.values().flatten()).collect())?;
-        let mut placed = false;
-        for (key, layers) in steps {
-            if let Some(digest) = layers.iter().find(|each| !self.layer(each).join(INDEX).exists())
-            {
-                return Err(StoreError::NoLayer { digest: *digest });
-            }
-            let path = self.step(key);
-            match File::open(&path).and_then(|file| file.sync_all()) {
-                Ok(()) => {}
-                // Another process was here before.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(StoreError::at("syncing", &path)(error)),
-            }
-            point(|| format!("synced {}", path.display()));
-            rename(&path, &self.store.join("steps").join(format!("{key}.json")))?;
-            placed = true;
+        if let Some(digest) =
+            steps.values().flatten().find(|each| !self.layer(each).join(INDEX).exists())
+        {
+            return Err(StoreError::NoLayer { digest: *digest });
         }
-        if placed {
-            disk::sync_directory(&self.store.join("steps"))?;
-            point(|| "synced steps".to_owned());
+        // Those that are not there were placed by another process.
+        let placed: Vec<(PathBuf, PathBuf)> = steps
+            .keys()
+            .map(|key| (self.step(key), self.store.join("steps").join(format!("{key}.json"))))
+            .filter(|(deferred, _)| deferred.exists())
+            .collect();
+        if placed.is_empty() {
+            return Ok(());
         }
+        let files: Vec<&PathBuf> = placed.iter().map(|(deferred, _)| deferred).collect();
+        match crate::sync::all(&files) {
+            // Another process is doing the same, and was first with one of them.
+            Err((_, error)) if error.kind() == io::ErrorKind::NotFound => {
+                for (deferred, durable) in &placed {
+                    let synced = disk::sync_all(std::slice::from_ref(deferred));
+                    if !durable.exists() {
+                        synced?;
+                    }
+                }
+            }
+            result => {
+                result.map_err(|(path, error)| StoreError::at("syncing", &path)(error))?;
+            }
+        }
+        for file in files {
+            point(|| format!("synced {}", file.display()));
+        }
+        for (deferred, durable) in &placed {
+            rename(deferred, durable)?;
+        }
+        disk::sync_directory(&self.store.join("steps"))?;
+        point(|| "synced steps".to_owned());
         Ok(())
     }
 
@@ -288,16 +304,21 @@ impl Places {
         if folders.is_empty() {
             return Ok(());
         }
-        let mut large = false;
+        // A file system takes many files at once; a few need not wait for what others write.
+        let mut paths = Some(Vec::new());
         for folder in &folders {
-            large |= self.files(folder) > disk::FEW;
+            let more = match self.files(folder) > disk::FEW {
+                true => None,
+                false => disk::names_to_sync(folder)?,
+            };
+            paths = paths.zip(more).map(|(mut all, more)| {
+                all.extend(more);
+                all
+            });
         }
-        if large {
-            disk::sync_filesystem(&self.store)?;
-        } else {
-            for folder in &folders {
-                disk::sync_tree(folder, 0)?;
-            }
+        match paths {
+            Some(paths) => disk::sync_all(&paths)?,
+            None => disk::sync_filesystem(&self.store)?,
         }
         for folder in &folders {
             point(|| format!("synced {}", folder.display()));
@@ -305,10 +326,9 @@ impl Places {
         for folder in &folders {
             rename(&folder.join(&self.index), &folder.join(INDEX))?;
         }
-        for folder in &folders {
-            disk::sync_directory(folder)?;
-        }
-        disk::sync_directory(&self.store.join("layers"))?;
+        let mut renamed = folders;
+        renamed.push(self.store.join("layers"));
+        disk::sync_all(&renamed)?;
         point(|| "synced layers".to_owned());
         Ok(())
     }

@@ -227,7 +227,7 @@ fn named(path: &Path) -> Option<Digest> {
 }
 
 /// What the directory holds, sorted.
-fn list(path: &Path) -> Result<Vec<PathBuf>, StoreError> {
+pub(super) fn list(path: &Path) -> Result<Vec<PathBuf>, StoreError> {
     let mut all = fs::read_dir(path)
         .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>, _>>())
         .map_err(StoreError::at("reading", path))?;

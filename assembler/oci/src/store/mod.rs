@@ -325,8 +325,7 @@ impl Store {
     /// it may have come to be after the first look.
     fn index_names(&self) -> impl Iterator<Item = &str> {
         let deferred = self.deferral.as_ref().map(defer::Deferral::index_name);
-        std::iter::once(INDEX)
-            .chain(deferred.into_iter().flat_map(|deferred| [deferred, INDEX]))
+        std::iter::once(INDEX).chain(deferred.into_iter().flat_map(|deferred| [deferred, INDEX]))
     }
 
     /// The layer's place and size, from one short read.

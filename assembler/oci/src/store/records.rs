@@ -12,7 +12,7 @@ use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use stagex_tree::{Digest, DigestWriter};
 
-use super::{Store, StoreError, disk, lock_file, scratch::still_named};
+use super::{Store, StoreError, disk, gc::list, lock_file, scratch::still_named};
 use crate::ImageConfig;
 
 /// What a build step gave.
@@ -76,6 +76,17 @@ impl Store {
         }
         // It may have become durable between the two looks.
         self.whole_record(&durable)
+    }
+
+    /// Shows every record of a step to `look`, in the order of their keys. What cannot be read is
+    /// passed over: another process may be replacing it.
+    pub fn each_step(&self, mut look: impl FnMut(StepRecord)) -> Result<(), StoreError> {
+        for path in list(&self.path.join("steps"))? {
+            if let Ok(Some(record)) = read_json(&path) {
+                look(record);
+            }
+        }
+        Ok(())
     }
 
     fn whole_record(&self, path: &Path) -> Result<Option<StepRecord>, StoreError> {
