@@ -133,12 +133,7 @@ pub(crate) fn evaluate(
                 stage: stage_name.clone(),
                 number: at + 1,
                 of: stage.instructions.len(),
-                text: document
-                    .slice(instruction.span)
-                    .lines()
-                    .next()
-                    .unwrap_or_default()
-                    .to_owned(),
+                text: first_line(document, instruction.span).to_owned(),
             },
             span: instruction.span,
             instruction: &instruction.value,
@@ -156,6 +151,11 @@ pub(crate) fn evaluate(
     state.declared.clone_from(evaluation.scope.declared());
     state.seeds.extend(seed_of(&state.config));
     Ok(Some(state))
+}
+
+/// An instruction as records and people know it.
+pub(crate) fn first_line(document: &Document, span: Span) -> &str {
+    document.slice(span).lines().next().unwrap_or_default()
 }
 
 fn foreign(document: &Document, span: Span, image: &str) -> Diagnostic {
