@@ -221,10 +221,10 @@ fn a_report_draws_what_took_how_long() {
         let path: Vec<&str> = ended.stdout.lines().filter(|line| line.contains(" wall ")).collect();
         assert!(path.last().unwrap().ends_with("core-app slow"), "{}", ended.stdout);
         assert!(!ended.stdout.contains("core-app quick"), "{}", ended.stdout);
-        let svg = std::fs::read_to_string(&place).unwrap();
+        let svg = fs::read_to_string(&place).unwrap();
         assert!(svg.starts_with("<svg ") && svg.contains("core-app slow"), "{svg}");
     }
-    let read = |name: &str| std::fs::read(project.folder().join(name)).unwrap();
+    let read = |name: &str| fs::read_to_string(project.folder().join(name)).unwrap();
     assert_eq!(read("one.svg"), read("two.svg"));
     project.stagex(["report", "core-bsae"]).code(2).says(&["core-base"]);
 }
