@@ -5,7 +5,6 @@ use std::{
     path::Path,
 };
 
-use stagex_image::identity;
 use stagex_oci::Store;
 use stagex_recipe::{
     Spanned,
@@ -254,7 +253,7 @@ fn digest(
 ) -> std::io::Result<Digest> {
     let text = format!(
         "stagex box 1\nrootfs {}\nkernel {}\nstub {}\ncmdline {cmdline}\n",
-        identity::of_tree(rootfs)?,
+        rootfs.digest()?,
         kernel.digest()?,
         stub.digest()?
     );

@@ -149,50 +149,8 @@ pub(crate) fn digest_of(
     path: &TreePath,
     excluded: &dyn Fn(&TreePath) -> bool,
 ) -> Result<Digest, ContextError> {
-    let mut text = Vec::new();
-    let mut first = BTreeMap::new();
-    for entry in tree.subtree(path) {
-        let relative = TreePath::new(entry.path.strip_prefix(path).unwrap_or_default())?;
-        if excluded(&relative) {
-            continue;
-        }
-        let Metadata { mode, uid, gid, xattrs, .. } = &entry.inode.metadata;
-        let mut field = |bytes: &[u8]| {
-            text.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
-            text.extend_from_slice(bytes);
-        };
-        field(relative.as_bytes());
-        field(format!("{mode:o} {uid} {gid} {}", xattrs.len()).as_bytes());
-        for (name, value) in xattrs {
-            field(name);
-            field(value);
-        }
-        let link = first.entry(entry.id).or_insert_with(|| relative.clone());
-        match &entry.inode.kind {
-            _ if *link != relative => {
-                field(b"hard link");
-                field(link.as_bytes());
-            }
-            Kind::Directory => field(b"directory"),
-            Kind::File(content) => {
-                let digest = content.digest().map_err(|error| ContextError::Read {
-                    path: PathBuf::from(entry.path.to_string()),
-                    error,
-                })?;
-                field(b"file");
-                field(digest.as_bytes());
-            }
-            Kind::Symlink(target) => {
-                field(b"symlink");
-                field(target);
-            }
-            Kind::CharDevice(device) => field(format!("char {device:?}").as_bytes()),
-            Kind::BlockDevice(device) => field(format!("block {device:?}").as_bytes()),
-            Kind::Fifo => field(b"fifo"),
-            Kind::Socket => field(b"socket"),
-        }
-    }
-    Ok(Digest::of(text))
+    tree.digest_below(path, excluded)
+        .map_err(|error| ContextError::Read { path: PathBuf::from(path.to_string()), error })
 }
 
 #[cfg(test)]

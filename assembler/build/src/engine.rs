@@ -186,6 +186,8 @@ impl<'a> Engine<'a> {
         let one = |error| vec![error];
         let wanted = self.units_of(targets)?;
         self.build_units(wanted.values())?;
+        // What the roots name is on disk before they are.
+        self.store.settle().map_err(|error| one(error.into()))?;
         let used: Vec<Root> = lock(&self.used).iter().copied().map(Root::Step).collect();
         self.store.put_roots(root, &used).map_err(|error| one(error.into()))?;
         let found = |unit: &Unit| self.result(unit).unwrap_or_default();
@@ -219,7 +221,10 @@ impl<'a> Engine<'a> {
             .map_err(|errors| errors.into_iter().map(Error::from).collect())
     }
 
-    fn build_units<'u>(&self, units: impl Iterator<Item = &'u Unit>) -> Result<(), Vec<Error>> {
+    pub(crate) fn build_units<'u>(
+        &self,
+        units: impl Iterator<Item = &'u Unit>,
+    ) -> Result<(), Vec<Error>> {
         let one = |error| vec![error];
         let (order, needs) = self.order(units).map_err(one)?;
         let mut missing = Vec::new();
@@ -247,6 +252,7 @@ impl<'a> Engine<'a> {
                 needs.filter_map(|need| numbers.get(need).copied()).collect()
             })
             .collect();
+        let costs = self.costs(&missing).map_err(one)?;
         let requests: Vec<Request> =
             to_build.iter().flat_map(|package| self.requests(package)).collect();
         let finished = AtomicBool::new(false);
@@ -265,7 +271,7 @@ impl<'a> Engine<'a> {
                     std::thread::park_timeout(STOP_INTERVAL);
                 }
             });
-            let outcome = schedule::run(&dependencies, self.options.jobs, |number| {
+            let outcome = schedule::run(&dependencies, &costs, self.options.jobs, |number| {
                 let Some(unit) = missing.get(number) else { return Ok(()) };
                 let recipe = self.recipe(unit)?;
                 let built = stage::evaluate(self, recipe, unit.stage, false)?.unwrap_or_default();
@@ -289,7 +295,7 @@ impl<'a> Engine<'a> {
 
     /// The units that `units` need, themselves included, each after those it needs.
     #[allow(clippy::type_complexity)]
-    fn order<'u>(
+    pub(crate) fn order<'u>(
         &self,
         units: impl Iterator<Item = &'u Unit>,
     ) -> Result<(Vec<Unit>, BTreeMap<Unit, BTreeSet<Unit>>), Error> {
@@ -338,13 +344,16 @@ impl<'a> Engine<'a> {
         Ok(needs)
     }
 
-    fn recipe(&self, unit: &Unit) -> Result<&Recipe<'a>, Error> {
+    pub(crate) fn recipe(&self, unit: &Unit) -> Result<&Recipe<'a>, Error> {
         let unknown = || Error::UnknownPackage { message: unit.package.clone() };
         self.recipes.get(&unit.package[..]).ok_or_else(unknown)
     }
 
     /// The stages that images are built from; says all that stands in the way of building them.
-    fn units_of(&self, targets: &[String]) -> Result<BTreeMap<String, Unit>, Vec<Error>> {
+    pub(crate) fn units_of(
+        &self,
+        targets: &[String],
+    ) -> Result<BTreeMap<String, Unit>, Vec<Error>> {
         let node = |id: &String| Node { id: id.clone(), platform: self.platform() };
         let nodes: Vec<Node> = targets.iter().map(node).collect();
         self.catalogue.plan(&nodes, &self.platform()).map_err(|errors: Diagnostics| {

@@ -17,6 +17,7 @@ mod running;
 mod schedule;
 mod scope;
 mod stage;
+pub mod timing;
 mod user;
 
 pub use context::{ContextError, read_folder};

@@ -13,8 +13,8 @@ pub(crate) struct Outcome<E> {
 }
 
 struct State<E> {
-    /// Units whose dependencies are done: by height, then in their order.
-    ready: BinaryHeap<(usize, std::cmp::Reverse<usize>)>,
+    /// Units whose dependencies are done: by what they and their dependents cost, then in their order.
+    ready: BinaryHeap<(u64, std::cmp::Reverse<usize>)>,
     /// How many dependencies of each unit are not done.
     waiting: Vec<usize>,
     running: usize,
@@ -22,12 +22,14 @@ struct State<E> {
 }
 
 /// Runs `work` for every unit, each after those it depends on, on up to `jobs` threads. Of the
-/// units that are ready the one with the longest chain of dependents goes first. After a failure
-/// nothing new is begun; what runs is awaited.
+/// units that are ready the one goes first whose work and that of the chain of dependents behind it
+/// cost the most. After a failure nothing new is begun; what runs is awaited.
 ///
-/// `dependencies[u]` lists what unit `u` waits for; it must be free of cycles.
+/// `dependencies[u]` lists what unit `u` waits for; it must be free of cycles. `costs[u]` is what
+/// its work is thought to take, in any measure; a unit without one, or with 0, counts as 1.
 pub(crate) fn run<E: Send>(
     dependencies: &[BTreeSet<usize>],
+    costs: &[u64],
     jobs: usize,
     work: impl Fn(usize) -> Result<(), E> + Sync,
 ) -> Outcome<E> {
@@ -38,7 +40,7 @@ pub(crate) fn run<E: Send>(
             dependents[need].push(unit);
         }
     }
-    let heights = heights(&dependents);
+    let heights = heights(&dependents, costs);
     let waiting: Vec<usize> = dependencies.iter().map(BTreeSet::len).collect();
     let ready = (0..count)
         .filter(|&unit| waiting[unit] == 0)
@@ -90,24 +92,25 @@ pub(crate) fn run<E: Send>(
     Outcome { failures: state.failures }
 }
 
-/// The length of the longest chain of dependents of each unit.
-fn heights(dependents: &[Vec<usize>]) -> Vec<usize> {
-    fn visit(unit: usize, dependents: &[Vec<usize>], heights: &mut [Option<usize>]) -> usize {
-        if let Some(height) = heights[unit] {
-            return height;
+/// What each unit and the most costly chain of its dependents cost.
+fn heights(dependents: &[Vec<usize>], costs: &[u64]) -> Vec<u64> {
+    let cost = |unit: usize| costs.get(unit).copied().unwrap_or(0).max(1);
+    let mut heights: Vec<Option<u64>> = vec![None; dependents.len()];
+    // A unit is pushed a second time, as done, below its dependents.
+    let mut stack: Vec<(usize, bool)> = (0..dependents.len()).map(|unit| (unit, false)).collect();
+    while let Some((unit, done)) = stack.pop() {
+        if done {
+            let above = dependents[unit].iter().filter_map(|&dependent| heights[dependent]).max();
+            heights[unit] = Some(cost(unit).saturating_add(above.unwrap_or(0)));
+        } else if heights[unit].is_none() {
+            // A mark against cycles, which callers have ruled out.
+            heights[unit] = Some(0);
+            stack.push((unit, true));
+            let next = dependents[unit].iter().filter(|&&next| heights[next].is_none());
+            stack.extend(next.map(|&next| (next, false)));
         }
-        // A mark against cycles, which callers have ruled out.
-        heights[unit] = Some(0);
-        let height = dependents[unit]
-            .iter()
-            .map(|&dependent| 1 + visit(dependent, dependents, heights))
-            .max()
-            .unwrap_or(0);
-        heights[unit] = Some(height);
-        height
     }
-    let mut heights = vec![None; dependents.len()];
-    (0..dependents.len()).map(|unit| visit(unit, dependents, &mut heights)).collect()
+    heights.into_iter().map(Option::unwrap_or_default).collect()
 }
 
 #[cfg(test)]
@@ -125,7 +128,7 @@ mod tests {
         // 3 waits for 2 for 1; 0 stands alone and has the shortest chain.
         let dependencies = graph(&[&[], &[], &[1], &[2]]);
         let order = Mutex::new(Vec::new());
-        let outcome = run::<()>(&dependencies, 1, |unit| {
+        let outcome = run::<()>(&dependencies, &[], 1, |unit| {
             order.lock().unwrap().push(unit);
             Ok(())
         });
@@ -134,10 +137,33 @@ mod tests {
     }
 
     #[test]
+    fn what_takes_long_goes_before_a_longer_chain_of_short_ones() {
+        let dependencies = graph(&[&[], &[], &[1], &[2], &[]]);
+        let order = |costs: &[u64]| {
+            let order = Mutex::new(Vec::new());
+            run::<()>(&dependencies, costs, 1, |unit| {
+                order.lock().unwrap().push(unit);
+                Ok(())
+            });
+            order.into_inner().unwrap()
+        };
+        assert_eq!(order(&[9, 2, 2, 2]), [0, 1, 2, 3, 4]);
+        assert_eq!(order(&[5, 2, 2, 2]), [1, 0, 2, 3, 4]);
+        assert_eq!(order(&[5, 2, 2, 2, u64::MAX]), [4, 1, 0, 2, 3]);
+    }
+
+    #[test]
+    fn long_chains_need_no_deep_stack() {
+        let dependents: Vec<Vec<usize>> =
+            (0..200_000).map(|unit| if unit < 199_999 { vec![unit + 1] } else { vec![] }).collect();
+        assert_eq!(heights(&dependents, &[])[0], 200_000);
+    }
+
+    #[test]
     fn a_failure_stops_what_was_not_begun() {
         let dependencies = graph(&[&[], &[0], &[1]]);
         let ran = AtomicUsize::new(0);
-        let outcome = run(&dependencies, 2, |unit| {
+        let outcome = run(&dependencies, &[], 2, |unit| {
             ran.fetch_add(1, Ordering::SeqCst);
             if unit == 1 { Err("no") } else { Ok(()) }
         });
@@ -149,10 +175,10 @@ mod tests {
     fn uses_all_threads() {
         let dependencies = graph(&[&[], &[]]);
         let barrier = std::sync::Barrier::new(2);
-        run::<()>(&dependencies, 2, |_| {
+        run::<()>(&dependencies, &[], 2, |_| {
             barrier.wait();
             Ok(())
         });
-        assert!(run::<()>(&[], 2, |_| Ok(())).failures.is_empty());
+        assert!(run::<()>(&[], &[], 2, |_| Ok(())).failures.is_empty());
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -133,12 +134,7 @@ pub(crate) fn evaluate(
                 stage: stage_name.clone(),
                 number: at + 1,
                 of: stage.instructions.len(),
-                text: document
-                    .slice(instruction.span)
-                    .lines()
-                    .next()
-                    .unwrap_or_default()
-                    .to_owned(),
+                text: first_line(document, instruction.span).to_owned(),
             },
             span: instruction.span,
             instruction: &instruction.value,
@@ -156,6 +152,11 @@ pub(crate) fn evaluate(
     state.declared.clone_from(evaluation.scope.declared());
     state.seeds.extend(seed_of(&state.config));
     Ok(Some(state))
+}
+
+/// An instruction as records and people know it.
+pub(crate) fn first_line(document: &Document, span: Span) -> &str {
+    document.slice(span).lines().next().unwrap_or_default()
 }
 
 fn foreign(document: &Document, span: Span, image: &str) -> Diagnostic {
@@ -391,8 +392,8 @@ impl<'a> Evaluation<'a> {
             self.merged = None;
         }
         self.state.layers = record.layers.clone();
-        self.state.usage.cpu += std::time::Duration::from_millis(field("cpu_ms").unwrap_or(0));
-        self.state.usage.wall += std::time::Duration::from_millis(field("wall_ms").unwrap_or(0));
+        self.state.usage.cpu += Duration::from_millis(field("cpu_ms").unwrap_or(0));
+        self.state.usage.wall += Duration::from_millis(field("wall_ms").unwrap_or(0));
         self.engine.used(key);
         Ok(true)
     }
@@ -416,8 +417,12 @@ impl<'a> Evaluation<'a> {
             StepRecord { layers: self.state.layers.clone(), fields, ..StepRecord::default() };
         self.engine.store.put_step(key, &record)?;
         self.engine.used(key);
-        self.state.usage.cpu += usage.cpu;
-        self.state.usage.wall += usage.wall;
+        // As the record has it: a step costs the same whether it was run now or found.
+        let whole = |time: Duration| {
+            Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+        };
+        self.state.usage.cpu += whole(usage.cpu);
+        self.state.usage.wall += whole(usage.wall);
         self.state.usage.max_rss = self.state.usage.max_rss.max(usage.max_rss);
         Ok(())
     }

@@ -19,6 +19,7 @@ Examples:
   stagex build core-busybox         build a package and write it to out/core-busybox
   stagex check                      read every recipe and report all that is wrong
   stagex shell core-busybox         look around in a step that failed
+  stagex report airgap              draw what took how long to build, and the critical path
   stagex fetch                      bring every source into the cache, for building offline
   stagex store gc                   remove from the store what nothing needs
 
@@ -70,6 +71,8 @@ pub(crate) enum Command {
     Fetch(Fetch),
     /// Open a shell in what a failed step left, or in what a package is built in
     Shell(Shell),
+    /// Draw what packages and boxes cost to build, and what no number of cores makes faster
+    Report(Report),
     /// Look at the store, and clean it
     #[command(subcommand)]
     Store(StoreCommand),
@@ -148,6 +151,26 @@ pub(crate) struct Fetch {
     /// Packages or boxes [default: all of the project]
     #[arg(value_name = "NAME")]
     pub(crate) names: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The chart is an SVG file. It shows each stage at the earliest time at which it can begin, by what
+its steps took when they ran, whenever that was. What was not built yet is built first.
+
+Examples:
+  stagex report airgap
+  stagex report user-gnupg --output gnupg.svg")]
+pub(crate) struct Report {
+    /// Packages or boxes
+    #[arg(required = true, value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+    /// Where the chart goes [default: out/report.svg]
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) output: Option<PathBuf>,
+    /// What it is built for
+    #[arg(long, default_value = "x86_64", value_parser = architecture)]
+    pub(crate) arch: Architecture,
 }
 
 #[derive(Debug, Args)]

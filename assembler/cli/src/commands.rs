@@ -7,5 +7,6 @@ pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod fetch;
 pub(crate) mod man;
+pub(crate) mod report;
 pub(crate) mod shell;
 pub(crate) mod store;

@@ -35,7 +35,7 @@ impl Session {
     pub(crate) fn open(global: &Global) -> Result<Self, Failure> {
         let project = Project::load(global.project.as_deref())?;
         let config = Config::load(global)?.with_mirrors(&project.workspace.mirrors);
-        let store = Store::open(config.cache.join("store"), Normalise::default())?;
+        let store = open_store(&config)?;
         let jobs = match global.jobs {
             Some(jobs) => usize::from(jobs),
             None => thread::available_parallelism().map_or(1, usize::from),
@@ -84,6 +84,15 @@ impl Session {
     pub(crate) fn jobs(&self) -> usize {
         self.jobs
     }
+}
+
+/// Opens the store; where the running kernel has an id, what is made there is synced by the way.
+pub(crate) fn open_store(config: &Config) -> Result<Store, Failure> {
+    let store = Store::open(config.cache.join("store"), Normalise::default())?;
+    Ok(match std::fs::read_to_string("/proc/sys/kernel/random/boot_id") {
+        Ok(boot) => store.deferring(boot.trim())?,
+        Err(_) => store,
+    })
 }
 
 /// What is said where nothing else can say it any more.

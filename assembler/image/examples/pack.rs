@@ -14,7 +14,6 @@ use stagex_image::{
     compress::Zstd,
     cpio, disk, fat,
     gpt::Type,
-    identity,
     iso::{self, BootImage},
 };
 use stagex_tree::Content;
@@ -47,7 +46,7 @@ fn main() {
                 attributes: 0,
                 in_mbr: false,
             };
-            let params = disk::Params::new(identity::of_tree(&tree).unwrap());
+            let params = disk::Params::new(tree.digest().unwrap());
             disk::layout(&[partition], &params).unwrap().write(&mut out).unwrap();
         }
         "iso" => {

@@ -1,8 +1,8 @@
 //! Identifiers derived from what they name.
 
-use std::{fmt, io};
+use std::fmt;
 
-use stagex_tree::{Digest, Kind, Tree};
+use stagex_tree::Digest;
 
 /// A GUID (RFC 9562), in the order in which it is written out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,61 +55,8 @@ pub fn derive(seed: &Digest, role: &str) -> Digest {
     Digest::of(bytes)
 }
 
-/// The digest of a whole tree: paths, metadata, links and contents.
-///
-/// Reads every content whose digest is not known yet.
-pub fn of_tree(tree: &Tree) -> io::Result<Digest> {
-    // Each variable part is preceded by its length, so that no two trees give the same text.
-    let mut text = Vec::new();
-    let mut firsts = std::collections::HashMap::new();
-    let mut state = Digest::of(b"stagex tree");
-    for (number, entry) in (0u64..).zip(tree.iter()) {
-        text.clear();
-        let mut part = |bytes: &[u8]| {
-            text.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
-            text.extend_from_slice(bytes);
-        };
-        part(state.as_bytes());
-        part(entry.path.as_bytes());
-        let metadata = &entry.inode.metadata;
-        part(&metadata.mode.to_le_bytes());
-        part(&metadata.uid.to_le_bytes());
-        part(&metadata.gid.to_le_bytes());
-        part(&metadata.mtime.to_le_bytes());
-        part(&(metadata.xattrs.len() as u64).to_le_bytes());
-        for (name, value) in &metadata.xattrs {
-            part(name);
-            part(value);
-        }
-        part(&firsts.entry(entry.id).or_insert(number).to_le_bytes());
-        let (kind, device) = match &entry.inode.kind {
-            Kind::Directory => (b"d", None),
-            Kind::File(_) => (b"f", None),
-            Kind::Symlink(_) => (b"l", None),
-            Kind::CharDevice(device) => (b"c", Some(device)),
-            Kind::BlockDevice(device) => (b"b", Some(device)),
-            Kind::Fifo => (b"p", None),
-            Kind::Socket => (b"s", None),
-        };
-        part(kind);
-        match &entry.inode.kind {
-            Kind::File(content) => part(content.digest()?.as_bytes()),
-            Kind::Symlink(target) => part(target),
-            _ => {}
-        }
-        if let Some(device) = device {
-            part(&device.major.to_le_bytes());
-            part(&device.minor.to_le_bytes());
-        }
-        state = Digest::of(&text);
-    }
-    Ok(state)
-}
-
 #[cfg(test)]
 mod tests {
-    use stagex_tree::{Content, Inode, Metadata, TreePath};
-
     use super::*;
 
     #[test]
@@ -121,32 +68,5 @@ mod tests {
         let text = Guid::derive(&seed, "disk").to_string();
         assert_eq!(&text[14..15], "8", "{text}");
         assert_ne!(Guid::derive(&seed, "disk"), Guid::derive(&seed, "dis"));
-    }
-
-    #[test]
-    fn every_part_of_a_tree_counts() {
-        let path = |text: &str| TreePath::new(text).unwrap();
-        let file = |text: &str| Inode {
-            metadata: Metadata::new(0o644),
-            kind: Kind::File(Content::from_bytes(text.as_bytes())),
-        };
-        let mut tree = Tree::new();
-        let mut seen = vec![of_tree(&tree).unwrap()];
-        tree.insert(path("a"), file("x")).unwrap();
-        seen.push(of_tree(&tree).unwrap());
-        tree.insert(path("b"), file("x")).unwrap();
-        seen.push(of_tree(&tree).unwrap());
-        tree.link(path("b"), &path("a")).unwrap();
-        seen.push(of_tree(&tree).unwrap());
-        tree.insert(path("b"), file("y")).unwrap();
-        seen.push(of_tree(&tree).unwrap());
-        tree.metadata_mut(&path("b")).unwrap().mtime = 1;
-        seen.push(of_tree(&tree).unwrap());
-        tree.insert(path("b"), Inode { kind: Kind::Fifo, ..file("") }).unwrap();
-        seen.push(of_tree(&tree).unwrap());
-        let count = seen.len();
-        seen.sort();
-        seen.dedup();
-        assert_eq!(seen.len(), count);
     }
 }

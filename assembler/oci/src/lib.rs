@@ -12,6 +12,7 @@ pub mod index;
 mod layer;
 mod layout;
 mod store;
+mod sync;
 pub mod tar;
 
 pub use image::{Image, ImageConfig};

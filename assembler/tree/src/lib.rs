@@ -10,6 +10,7 @@
 mod builder;
 mod content;
 mod digest;
+mod naming;
 mod path;
 mod tree;
 

@@ -2,18 +2,17 @@
 
 use std::process::ExitCode;
 
-use stagex_oci::{Normalise, Store};
-
 use crate::{
     args::{Global, StoreCommand},
     config::Config,
     failure::Failure,
     progress::mib,
+    session::open_store,
 };
 
 pub(crate) fn run(global: &Global, command: &StoreCommand) -> Result<ExitCode, Failure> {
     let config = Config::load(global)?;
-    let mut store = Store::open(config.cache.join("store"), Normalise::default())?;
+    let mut store = open_store(&config)?;
     match command {
         StoreCommand::Du => {
             let usage = store.du()?;

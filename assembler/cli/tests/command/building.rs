@@ -203,3 +203,28 @@ fn steps_may_go_back_to_what_was_there() {
     assert_eq!(fs::read_to_string(root.join("f")).unwrap(), "one\n");
     assert_eq!(fs::read_to_string(root.join("h")).unwrap(), "right\n");
 }
+
+#[test]
+fn a_report_draws_what_took_how_long() {
+    let project = Project::new();
+    project.package(
+        "app",
+        "",
+        "FROM stagex/core-base AS slow\nRUN sleep 1; echo x > /x\n\
+         FROM stagex/core-base AS quick\nRUN echo y > /y\n\
+         FROM scratch\nCOPY --from=slow /x /\nCOPY --from=quick /y /\n",
+    );
+    // What is missing is built first; what was built says what it took then.
+    for chart in ["one.svg", "two.svg"] {
+        let place = project.folder().join(chart);
+        let ended = project.stagex(["report", "core-app", "-o", place.to_str().unwrap()]).code(0);
+        let path: Vec<&str> = ended.stdout.lines().filter(|line| line.contains(" wall ")).collect();
+        assert!(path.last().unwrap().ends_with("core-app slow"), "{}", ended.stdout);
+        assert!(!ended.stdout.contains("core-app quick"), "{}", ended.stdout);
+        let svg = fs::read_to_string(&place).unwrap();
+        assert!(svg.starts_with("<svg ") && svg.contains("core-app slow"), "{svg}");
+    }
+    let read = |name: &str| fs::read_to_string(project.folder().join(name)).unwrap();
+    assert_eq!(read("one.svg"), read("two.svg"));
+    project.stagex(["report", "core-bsae"]).code(2).says(&["core-base"]);
+}

@@ -87,3 +87,37 @@ fn two_builds_at_a_time_share_what_they_do() {
     assert_eq!(one.stdout, two.stdout);
     project.unpacked("core-app");
 }
+
+#[test]
+fn kills_at_any_moment_lose_no_finished_step() {
+    const STEPS: usize = 40;
+    let project = || {
+        let project = Project::new();
+        let steps: String = (0..STEPS).map(|at| format!("RUN echo {at} > /step-{at}-\n")).collect();
+        project.package("app", "", &format!("FROM stagex/core-base\n{steps}"));
+        project
+    };
+    let interrupted = project();
+    let mut started = String::new();
+    // Moments by what has been done, not by the clock: a slow machine must not change them.
+    let logs = interrupted.root.join("out/logs/core-app");
+    let kills = [1, 2, 7, 19, 33];
+    for count in kills {
+        let running = Running::start(&mut interrupted.command(["build", "core-app"]));
+        eventually("some steps", || {
+            let logs = std::fs::read_dir(&logs).ok()?.count();
+            (logs >= count).then_some(())
+        });
+        running.signal(Signal::KILL);
+        started += &running.wait().stderr;
+    }
+    let ended = interrupted.stagex(["build", "core-app"]).code(0);
+    started += &ended.stderr;
+    for at in 0..STEPS {
+        assert!(started.contains(&format!("/step-{at}-")), "step {at} never ran:\n{started}");
+    }
+    // Only the one that ran when the kill came is run again.
+    let all = started.lines().filter(|line| line.contains("RUN echo ")).count();
+    assert!(all <= STEPS + kills.len(), "{all} steps ran:\n{started}");
+    assert_eq!(ended.stdout, project().stagex(["build", "core-app"]).code(0).stdout);
+}

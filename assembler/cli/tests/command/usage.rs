@@ -11,7 +11,9 @@ fn help_and_version() {
     for text in ["stagex box build airgap.iso", "Exit codes: 0 done, 1", "--cache", "shell"] {
         assert!(help.contains(text), "{text}:\n{help}");
     }
-    for command in ["build", "box", "check", "fetch", "shell", "store", "completions", "man"] {
+    for command in
+        ["build", "box", "check", "fetch", "report", "shell", "store", "completions", "man"]
+    {
         let help = project.stagex([command, "--help"]).code(0).stdout;
         assert!(help.contains("Usage: stagex "), "{help}");
     }

@@ -245,7 +245,7 @@ pub fn layout<'t>(tree: &'t Tree, params: &Params) -> Result<Layout<'t>, Error> 
     }
     let seed = match params.seed {
         Some(seed) => seed,
-        None => identity::of_tree(tree).map_err(|source| Error::Read { source })?,
+        None => tree.digest().map_err(|source| Error::Read { source })?,
     };
     let id = identity::derive(&seed, "fat volume id");
     let [a, b, c, d, ..] = *id.as_bytes();

@@ -28,7 +28,7 @@ use crate::{
     Image,
     emit::Emitter,
     gpt::{self, Tables},
-    identity::{self, Guid},
+    identity::Guid,
     index::Index,
     path_check::symlink_target,
 };
@@ -405,7 +405,7 @@ fn partition(
 ) -> Result<(Tables, gpt::Entry, Guid), Error> {
     let seed = match params.seed {
         Some(seed) => seed,
-        None => identity::of_tree(tree).map_err(|source| Error::Read { source })?,
+        None => tree.digest().map_err(|source| Error::Read { source })?,
     };
     let entry = gpt::Entry {
         kind: gpt::Type::ESP,

@@ -106,28 +106,35 @@ pub fn write_layout(
     let aside = Aside::new(out)?;
     let folder = aside.path.join("blobs/sha256");
     fs::create_dir_all(&folder).map_err(LayoutError::at("making", &folder))?;
+    let mut written = Vec::new();
     for (digest, _) in &layers {
         let path = folder.join(digest.hex());
         let file = File::create_new(&path).map_err(LayoutError::at("making", &path))?;
         let file = store.write_tar(digest, BufWriter::with_capacity(1 << 18, file))?;
-        let file = file
-            .into_inner()
-            .map_err(|error| LayoutError::at("writing", &path)(error.into_error()))?;
-        file.sync_all().map_err(LayoutError::at("syncing", &path))?;
+        file.into_inner().map_err(|error| LayoutError::at("writing", &path)(error.into_error()))?;
+        written.push(path);
     }
     for (digest, bytes) in &blobs {
-        put(&folder.join(digest.hex()), bytes)?;
+        let path = folder.join(digest.hex());
+        put(&path, bytes)?;
+        written.push(path);
     }
     let version = canonical_json(&json!({ "imageLayoutVersion": "1.0.0" }));
-    put(&aside.path.join("oci-layout"), &version)?;
-    put(&aside.path.join("index.json"), &index)?;
+    for (name, bytes) in [("oci-layout", &version), ("index.json", &index)] {
+        let path = aside.path.join(name);
+        put(&path, bytes)?;
+        written.push(path);
+    }
+    // All at once: to wait for each would take as long for every layer.
+    written.extend([folder, aside.path.join("blobs"), aside.path.clone()]);
+    crate::sync::all(&written).map_err(|(path, error)| LayoutError::at("syncing", &path)(error))?;
     aside.take_place(out)?;
     Ok(digest)
 }
 
 fn put(path: &Path, bytes: &[u8]) -> Result<(), LayoutError> {
     let mut file = File::create_new(path).map_err(LayoutError::at("making", path))?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(LayoutError::at("writing", path))
+    file.write_all(bytes).map_err(LayoutError::at("writing", path))
 }
 
 /// Whether `out` is the layout already, as far as names and sizes tell.

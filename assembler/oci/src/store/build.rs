@@ -8,10 +8,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use stagex_tree::{Content, Entry, InodeId, Kind, Metadata, Source, TreePath};
+use stagex_tree::{Content, Digest, Entry, InodeId, Kind, Metadata, Source, TreePath};
 
 use super::{
-    Layer, Scratch, Store, StoreError, disk,
+    INDEX, Layer, Scratch, Store, StoreError,
+    defer::Deferral,
+    disk,
     hash::{self, Hashed, Loaded, SMALL},
     records::create_file,
 };
@@ -101,30 +103,41 @@ impl Store {
             }),
         };
         if !self.has_layer(&digest) {
-            let path = folder.join("index");
+            let deferral = self.deferral.as_ref();
+            let path = folder.join(deferral.map_or(INDEX, Deferral::index_name));
             fs::write(&path, index::encode(layer, head, &digests, hidden))
                 .map_err(StoreError::at("writing", &path))?;
-            disk::sync_tree(folder, head.paths + head.markers)?;
-            self.place(folder, &self.layer_path(&digest))?;
+            match deferral {
+                Some(deferral) => {
+                    deferral.failure()?;
+                    self.place(folder, &digest)?;
+                    deferral.layer(digest);
+                }
+                None => {
+                    disk::sync_tree(folder, head.paths + head.markers)?;
+                    self.place(folder, &digest)?;
+                    disk::sync_directory(&self.path.join("layers"))?;
+                }
+            }
         }
         Ok(self.describe(&head))
     }
 
-    fn place(&self, folder: &Path, path: &Path) -> Result<(), StoreError> {
+    fn place(&self, folder: &Path, digest: &Digest) -> Result<(), StoreError> {
+        let path = &self.layer_path(digest);
         match fs::rename(folder, path) {
-            Ok(()) => {}
+            Ok(()) => Ok(()),
             // Another process had the same layer.
-            Err(_) if path.join("index").exists() => {}
+            Err(_) if self.has_layer(digest) => Ok(()),
             // Something without an index: nobody's layer.
             Err(error) if path.exists() => {
                 let scratch = self.scratch()?;
                 fs::rename(path, scratch.path().join("broken"))
                     .and_then(|()| fs::rename(folder, path))
-                    .map_err(|_| StoreError::at("placing", path)(error))?;
+                    .map_err(|_| StoreError::at("placing", path)(error))
             }
-            Err(error) => return Err(StoreError::at("placing", path)(error)),
+            Err(error) => Err(StoreError::at("placing", path)(error)),
         }
-        disk::sync_directory(&self.path.join("layers"))
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps, XattrFlags};
+use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, Timespec, Timestamps, XattrFlags};
 use stagex_tree::TreePath;
 
 use super::StoreError;
@@ -165,46 +165,62 @@ pub(super) fn sync_directory(path: &Path) -> Result<(), StoreError> {
         .map_err(StoreError::at("syncing", path))
 }
 
+/// As many files are synced one by one.
+pub(super) const FEW: u64 = 64;
+
 /// Waits until all below `folder`, some `count` files, is on disk.
 ///
 /// Many files are synced with their whole file system at once. A few are synced one by one: they
 /// need not wait for what other programs are writing.
 pub(super) fn sync_tree(folder: &Path, count: u64) -> Result<(), StoreError> {
-    const FEW: u64 = 64;
-    if count > FEW {
-        return sync_filesystem(folder);
+    match (count > FEW, names_to_sync(folder)?) {
+        (false, Some(paths)) => sync_all(&paths),
+        _ => sync_filesystem(folder),
     }
+}
+
+/// What must be synced for all at and below `folder` to be on disk; `None` where modes deny us
+/// something.
+pub(super) fn names_to_sync(folder: &Path) -> Result<Option<Vec<PathBuf>>, StoreError> {
+    let denied = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+    let mut all = Vec::new();
     let mut todo = vec![folder.to_owned()];
     while let Some(path) = todo.pop() {
         let fail = || StoreError::at("syncing", &path);
-        let denied = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
         let metadata = match fs::symlink_metadata(&path) {
             Ok(metadata) => metadata,
             // The mode of a directory above denies it to us.
-            Err(error) if denied(&error) => return sync_filesystem(folder),
+            Err(error) if denied(&error) => return Ok(None),
             Err(error) => return Err(fail()(error)),
         };
         // Links, pipes and whiteouts are on disk with their directory.
-        if !metadata.is_dir() && !metadata.is_file() {
-            continue;
-        }
-        match File::open(&path) {
-            Ok(file) => file.sync_all().map_err(fail())?,
-            // Its mode denies it to us.
-            Err(error) if denied(&error) => return sync_filesystem(folder),
-            Err(error) => return Err(fail()(error)),
-        }
-        if metadata.is_dir() {
-            for entry in fs::read_dir(&path).map_err(fail())? {
+        if metadata.is_file() {
+            if rustix::fs::access(&path, Access::READ_OK).is_err() {
+                return Ok(None);
+            }
+            all.push(path);
+        } else if metadata.is_dir() {
+            let entries = match fs::read_dir(&path) {
+                Ok(entries) => entries,
+                Err(error) if denied(&error) => return Ok(None),
+                Err(error) => return Err(fail()(error)),
+            };
+            for entry in entries {
                 todo.push(entry.map_err(fail())?.path());
             }
+            all.push(path);
         }
     }
-    Ok(())
+    Ok(Some(all))
+}
+
+/// Waits until the files and directories are on disk.
+pub(super) fn sync_all(paths: &[PathBuf]) -> Result<(), StoreError> {
+    crate::sync::all(paths).map_err(|(path, error)| StoreError::at("syncing", &path)(error))
 }
 
 /// Waits until all of the file system that holds `path` is on disk.
-fn sync_filesystem(path: &Path) -> Result<(), StoreError> {
+pub(super) fn sync_filesystem(path: &Path) -> Result<(), StoreError> {
     let directory = File::open(path).map_err(StoreError::at("syncing", path))?;
     rustix::fs::syncfs(directory).map_err(|error| StoreError::at("syncing", path)(error.into()))
 }

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
+    sync::PoisonError,
 };
 
 use rustix::fs::FlockOperation;
@@ -135,6 +136,7 @@ impl Store {
             }
             Err(error) => return Err(StoreError::at("locking", &path)(error.into())),
         }
+        self.heads.lock().unwrap_or_else(PoisonError::into_inner).clear();
         let freed = self.gc_alone(roots);
         lock_file(&self.lock, FlockOperation::LockShared, &path)?;
         freed
@@ -143,9 +145,14 @@ impl Store {
     fn gc_alone(&self, roots: &[Root]) -> Result<Freed, StoreError> {
         let mut freed =
             Freed { leftovers: scratch::sweep(&self.path.join("tmp")), ..Freed::default() };
+        // Now that nobody else is here, what is not durable is nobody's work.
+        if let Some(deferral) = &self.deferral {
+            freed.steps += deferral.recover()?;
+        }
         let keep = self.closure(self.roots()?.into_iter().chain(roots.iter().copied()))?;
         // Steps first: one that is killed half-way must not leave steps without their layers.
         for path in list(&self.path.join("steps"))? {
+            // A record that is not durable is named by more than a digest.
             if !named(&path).is_some_and(|key| keep.contains(&Root::Step(key))) {
                 disk::remove_tree(&path)?;
                 freed.steps += 1;
@@ -153,7 +160,9 @@ impl Store {
         }
         for path in list(&self.path.join("layers"))? {
             let digest = named(&path);
-            if digest.is_some_and(|digest| keep.contains(&Root::Layer(digest))) {
+            // Without an index it is nobody's, whatever names it.
+            let keep = |digest| keep.contains(&Root::Layer(digest)) && self.has_layer(&digest);
+            if digest.is_some_and(keep) {
                 continue;
             }
             let layer = digest.and_then(|digest| self.layer(&digest).ok());
@@ -218,7 +227,7 @@ fn named(path: &Path) -> Option<Digest> {
 }
 
 /// What the directory holds, sorted.
-fn list(path: &Path) -> Result<Vec<PathBuf>, StoreError> {
+pub(super) fn list(path: &Path) -> Result<Vec<PathBuf>, StoreError> {
     let mut all = fs::read_dir(path)
         .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>, _>>())
         .map_err(StoreError::at("reading", path))?;

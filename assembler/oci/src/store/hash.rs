@@ -26,6 +26,9 @@ pub(super) const SMALL: u64 = 4 << 20;
 /// Bytes and files of one batch: what two or three of them hold in memory is the peak.
 const BATCH_BYTES: u64 = 8 << 20;
 const BATCH_FILES: usize = 512;
+/// As many files, with as many bytes, are read before threads have been woken to do it.
+const FEW_FILES: usize = 16;
+const FEW_BYTES: u64 = 256 << 10;
 /// Bytes read at once from larger files.
 const CHUNK: usize = 1 << 20;
 
@@ -68,9 +71,15 @@ pub(super) fn hash(layer: &LayerTree, epoch: u64, load: &Load<'_>) -> Result<Has
         ready: Vec::new().into_iter(),
         failed: None,
     };
+    let few = files.len() <= FEW_FILES
+        && files.iter().map(|(_, content)| content.len()).sum::<u64>() <= FEW_BYTES;
+    if few {
+        let pieces = files.iter().map(|(entry, content)| piece(*entry, content, load));
+        state.ready = pieces.collect::<Vec<_>>().into_iter();
+    }
     let (sender, receiver) = mpsc::sync_channel(1);
     let (result, out) = std::thread::scope(|scope| {
-        if !files.is_empty() {
+        if !few {
             let files = &files;
             scope.spawn(move || produce(files, load, &sender));
         }
@@ -112,20 +121,22 @@ fn produce(
         let pieces = batch
             .par_iter()
             .with_min_len(8)
-            .map(|(entry, content)| {
-                let loaded = load(*entry, content)?;
-                let digest = match (content.known_digest(), &loaded) {
-                    (Some(digest), _) => Some(digest),
-                    (None, Loaded::Bytes(bytes)) => Some(Digest::of(bytes)),
-                    (None, Loaded::Stream(_)) => None,
-                };
-                Ok(Piece { loaded, digest })
-            })
+            .map(|(entry, content)| piece(*entry, content, load))
             .collect();
         if sender.send(pieces).is_err() {
             return;
         }
     }
+}
+
+fn piece(entry: Entry<'_>, content: &Content, load: &Load<'_>) -> Result<Piece, StoreError> {
+    let loaded = load(entry, content)?;
+    let digest = match (content.known_digest(), &loaded) {
+        (Some(digest), _) => Some(digest),
+        (None, Loaded::Bytes(bytes)) => Some(Digest::of(bytes)),
+        (None, Loaded::Stream(_)) => None,
+    };
+    Ok(Piece { loaded, digest })
 }
 
 struct State {

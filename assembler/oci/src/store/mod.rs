@@ -6,6 +6,7 @@
 //! layers/<sha256>/index      all that the layer's tar says besides bytes (see crate::index)
 //! layers/<sha256>/hidden/<n> readable copies of files whose modes deny them to their owner
 //! steps/<key>.json           what a build step gave
+//! *.<boot>, *.<boot>.json    the same, not yet durable (see the module `defer`)
 //! blobs/sha256/<sha256>      bytes
 //! roots/<name>.json          what gc keeps
 //! locks/, tmp/
@@ -17,10 +18,12 @@
 //! mount of both they would look like hard links, and only on machines where they do.
 //!
 //! Everything is made under `tmp/`, synced, and renamed to its final name, so what has a final
-//! name is whole. A directory in `tmp/` belongs to the process that holds the lock beside it.
+//! name is whole. Where [`Store::deferring`] was asked for, layers and records get a name that
+//! holds for the running kernel first, and are synced and renamed a little later. A directory in `tmp/` belongs to the process that holds the lock beside it.
 
 mod adopt;
 mod build;
+mod defer;
 mod disk;
 mod gc;
 mod hash;
@@ -35,6 +38,7 @@ pub use records::{StepGuard, StepRecord};
 pub use scratch::Scratch;
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     io::{self, Read, Write},
     path::{Path, PathBuf},
@@ -52,6 +56,8 @@ use crate::{
 
 /// What a store of this version says in its `version` file.
 const VERSION: &str = "stagex store 1\n";
+/// The index in a layer's folder.
+const INDEX: &str = "index";
 /// Where in a [`Scratch`] the contents lie that [`Store::add_spooled`] moves.
 pub const SPOOL: &str = "spool";
 /// The latest time that a tar header can hold: the year 2242.
@@ -237,11 +243,15 @@ impl StoreError {
 /// A store on disk. Dropping it ends its use of the store; what it made stays.
 #[derive(Debug)]
 pub struct Store {
+    // Dropped first: it works under the lock.
+    deferral: Option<defer::Deferral>,
     path: PathBuf,
     normalise: Normalise,
     /// Held shared for as long as the store is used; gc takes it alone.
     lock: File,
     session: Mutex<Option<Arc<scratch::Session>>>,
+    /// Heads of layers that were read: nobody removes a layer while the store is in use.
+    heads: Mutex<BTreeMap<Digest, Head>>,
 }
 
 impl Store {
@@ -268,7 +278,31 @@ impl Store {
         let lock = File::open(&lock_path).map_err(StoreError::at("opening", &lock_path))?;
         lock_file(&lock, FlockOperation::LockShared, &lock_path)?;
         scratch::sweep(&path.join("tmp"));
-        Ok(Self { path, normalise, lock, session: Mutex::new(None) })
+        Ok(Self {
+            deferral: None,
+            path,
+            normalise,
+            lock,
+            session: Mutex::new(None),
+            heads: Mutex::default(),
+        })
+    }
+
+    /// Lets layers and steps be used before they are on disk: a thread syncs them a little later,
+    /// many at once. [`Store::settle`] waits for it, and so does dropping the store.
+    ///
+    /// `boot` is the id of the running kernel. A process that is killed loses nothing: others
+    /// under this kernel go on with what it made. A loss of power takes what was not synced yet,
+    /// and never leaves a part of it.
+    pub fn deferring(mut self, boot: &str) -> Result<Self, StoreError> {
+        self.deferral = Some(defer::Deferral::new(&self.path, boot)?);
+        Ok(self)
+    }
+
+    /// Waits until all that was made is on disk; says why, if something could not be brought
+    /// there. That is not in the store then.
+    pub fn settle(&self) -> Result<(), StoreError> {
+        self.deferral.as_ref().map_or(Ok(()), defer::Deferral::settle)
     }
 
     /// Where the store is, as an absolute path.
@@ -283,7 +317,15 @@ impl Store {
 
     /// Whether the store has the layer.
     pub fn has_layer(&self, digest: &Digest) -> bool {
-        self.layer_path(digest).join("index").exists()
+        let folder = self.layer_path(digest);
+        self.index_names().any(|name| folder.join(name).exists())
+    }
+
+    /// What the index of a layer may be called, in the order in which to look. The last once more:
+    /// it may have come to be after the first look.
+    fn index_names(&self) -> impl Iterator<Item = &str> {
+        let deferred = self.deferral.as_ref().map(defer::Deferral::index_name);
+        std::iter::once(INDEX).chain(deferred.into_iter().flat_map(|deferred| [deferred, INDEX]))
     }
 
     /// The layer's place and size, from one short read.
@@ -292,12 +334,16 @@ impl Store {
     }
 
     fn head(&self, digest: &Digest) -> Result<Head, StoreError> {
-        let path = self.layer_path(digest).join("index");
+        let heads = || self.heads.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(head) = heads().get(digest) {
+            return Ok(*head);
+        }
         let mut bytes = [0; index::HEAD_LEN];
-        let mut file = self.open_index(&path, digest)?;
+        let (path, mut file) = self.open_index(digest)?;
         file.read_exact(&mut bytes).map_err(|error| damaged(&path, &error))?;
         let head = index::decode_head(&bytes).map_err(|error| damaged(&path, &error))?;
         self.check_name(&path, &head, digest)?;
+        heads().insert(*digest, head);
         Ok(head)
     }
 
@@ -396,22 +442,26 @@ impl Store {
 
     fn load_all(&self, digest: &Digest) -> Result<(Head, LayerTree), StoreError> {
         let folder = self.layer_path(digest);
-        let path = folder.join("index");
+        let (path, mut file) = self.open_index(digest)?;
         let mut bytes = Vec::new();
-        self.open_index(&path, digest)?
-            .read_to_end(&mut bytes)
-            .map_err(StoreError::at("reading", &path))?;
+        file.read_to_end(&mut bytes).map_err(StoreError::at("reading", &path))?;
         let (head, layer) = index::decode(&bytes, &folder.join("root"), &folder.join("hidden"))
             .map_err(|error| damaged(&path, &error))?;
         self.check_name(&path, &head, digest)?;
         Ok((head, layer))
     }
 
-    fn open_index(&self, path: &Path, digest: &Digest) -> Result<File, StoreError> {
-        File::open(path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => StoreError::NoLayer { digest: *digest },
-            _ => StoreError::at("opening", path)(error),
-        })
+    fn open_index(&self, digest: &Digest) -> Result<(PathBuf, File), StoreError> {
+        let folder = self.layer_path(digest);
+        for name in self.index_names() {
+            let path = folder.join(name);
+            match File::open(&path) {
+                Ok(file) => return Ok((path, file)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(StoreError::at("opening", &path)(error)),
+            }
+        }
+        Err(StoreError::NoLayer { digest: *digest })
     }
 
     fn check_name(&self, path: &Path, head: &Head, digest: &Digest) -> Result<(), StoreError> {

@@ -12,7 +12,7 @@ use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use stagex_tree::{Digest, DigestWriter};
 
-use super::{Store, StoreError, disk, lock_file, scratch::still_named};
+use super::{Store, StoreError, disk, gc::list, lock_file, scratch::still_named};
 use crate::ImageConfig;
 
 /// What a build step gave.
@@ -64,7 +64,33 @@ pub struct StepGuard {
 impl Store {
     /// The record of the step, if there is one and all its layers are there.
     pub fn step(&self, key: &Digest) -> Result<Option<StepRecord>, StoreError> {
-        let record: Option<StepRecord> = read_json(&self.step_path(key))?;
+        let durable = self.step_path(key);
+        if let Some(record) = self.whole_record(&durable)? {
+            return Ok(Some(record));
+        }
+        let Some(deferral) = &self.deferral else { return Ok(None) };
+        if let Some(record) = self.whole_record(&deferral.step_path(key))? {
+            // Whoever made it may have been killed before it was durable.
+            deferral.step(*key, record.layers.clone());
+            return Ok(Some(record));
+        }
+        // It may have become durable between the two looks.
+        self.whole_record(&durable)
+    }
+
+    /// Shows every record of a step to `look`, in the order of their keys. What cannot be read is
+    /// passed over: another process may be replacing it.
+    pub fn each_step(&self, mut look: impl FnMut(StepRecord)) -> Result<(), StoreError> {
+        for path in list(&self.path.join("steps"))? {
+            if let Ok(Some(record)) = read_json(&path) {
+                look(record);
+            }
+        }
+        Ok(())
+    }
+
+    fn whole_record(&self, path: &Path) -> Result<Option<StepRecord>, StoreError> {
+        let record: Option<StepRecord> = read_json(path)?;
         Ok(record.filter(|record| record.layers.iter().all(|layer| self.has_layer(layer))))
     }
 
@@ -75,7 +101,18 @@ impl Store {
                 return Err(StoreError::NoLayer { digest: *digest });
             }
         }
-        self.put_json(&self.step_path(key), record)
+        let Some(deferral) = &self.deferral else {
+            return self.put_json(&self.step_path(key), record);
+        };
+        deferral.failure()?;
+        let path = deferral.step_path(key);
+        let text = to_json(&path, record)?;
+        let scratch = self.scratch()?;
+        let aside = scratch.path().join("record");
+        fs::write(&aside, text).map_err(StoreError::at("writing", &aside))?;
+        fs::rename(&aside, &path).map_err(StoreError::at("placing", &path))?;
+        deferral.step(*key, record.layers.clone());
+        Ok(())
     }
 
     /// Locks the step, waiting for as long as another process has it.
@@ -133,9 +170,7 @@ impl Store {
     }
 
     pub(super) fn put_json(&self, path: &Path, value: &impl Serialize) -> Result<(), StoreError> {
-        let mut text = serde_json::to_vec_pretty(value)
-            .map_err(|error| StoreError::at("encoding", path)(error.into()))?;
-        text.push(b'\n');
+        let text = to_json(path, value)?;
         let scratch = self.scratch()?;
         publish(&scratch.path().join("record"), path, &text)
     }
@@ -147,6 +182,13 @@ impl Store {
     fn lock_path(&self, key: &Digest) -> PathBuf {
         self.path.join("locks").join(key.hex())
     }
+}
+
+fn to_json(path: &Path, value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
+    let mut text = serde_json::to_vec_pretty(value)
+        .map_err(|error| StoreError::at("encoding", path)(error.into()))?;
+    text.push(b'\n');
+    Ok(text)
 }
 
 pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, StoreError> {

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{
     Add, Argument, Assignment, Command, Copy, CopySource, Heredoc, Instruction, Network, Onbuild,
-    Run, Security, Stage,
+    Run, Security, Stage, Word,
     flags::{Flags, Kind},
     health, heredoc,
     lines::{Piece, Source},
@@ -68,6 +68,16 @@ pub(super) fn heredocs(source: &Source<'_>) -> Vec<heredoc::Marker> {
 
 fn split_keyword(text: &str) -> (&str, &str) {
     text.split_once(char::is_whitespace).map_or((text, ""), |(word, rest)| (word, rest.trim()))
+}
+
+/// What COPY and ADD have in common.
+struct Transfer {
+    sources: Vec<CopySource>,
+    destination: Word,
+    chown: Option<Word>,
+    chmod: Option<Word>,
+    link: bool,
+    exclude: Vec<Word>,
 }
 
 /// Reads one instruction; `None` if something is wrong, which is then among the errors.
@@ -281,17 +291,18 @@ impl Reader<'_> {
         ];
         let flags = self.flags(flags, &known);
         let from = flags.text("from").and_then(|from| Flags::from(self.source, from, self.errors));
-        let (sources, destination) = self.sources(rest, heredocs)?;
-        let word = |piece: &Piece| self.source.word(piece.clone());
+        let Transfer { sources, destination, chown, chmod, link, exclude } =
+            self.transfer(&flags, rest, heredocs)?;
+        let parents = flags.bool("parents").unwrap_or(false);
         Some(Parsed::Instruction(Instruction::Copy(Copy {
             sources,
-            destination: word(&destination),
+            destination,
             from,
-            chown: flags.text("chown").map(word),
-            chmod: flags.text("chmod").map(word),
-            link: flags.bool("link").unwrap_or(false),
-            parents: flags.bool("parents").unwrap_or(false),
-            exclude: flags.list("exclude").map(word).collect(),
+            chown,
+            chmod,
+            link,
+            parents,
+            exclude,
         })))
     }
 
@@ -311,19 +322,38 @@ impl Reader<'_> {
             ("exclude", Kind::List),
         ];
         let flags = self.flags(flags, &known);
-        let (sources, destination) = self.sources(rest, heredocs)?;
-        let word = |piece: &Piece| self.source.word(piece.clone());
+        let Transfer { sources, destination, chown, chmod, link, exclude } =
+            self.transfer(&flags, rest, heredocs)?;
         Some(Parsed::Instruction(Instruction::Add(Add {
             sources,
+            destination,
+            checksum: flags.text("checksum").map(|piece| self.source.word(piece.clone())),
+            chown,
+            chmod,
+            link,
+            unpack: flags.bool("unpack"),
+            keep_git_dir: flags.bool("keep-git-dir"),
+            exclude,
+        })))
+    }
+
+    /// What COPY and ADD have in common.
+    fn transfer(
+        &mut self,
+        flags: &Flags,
+        rest: &Operands,
+        heredocs: Vec<Heredoc>,
+    ) -> Option<Transfer> {
+        let (sources, destination) = self.sources(rest, heredocs)?;
+        let word = |piece: &Piece| self.source.word(piece.clone());
+        Some(Transfer {
+            sources,
             destination: word(&destination),
-            checksum: flags.text("checksum").map(word),
             chown: flags.text("chown").map(word),
             chmod: flags.text("chmod").map(word),
             link: flags.bool("link").unwrap_or(false),
-            unpack: flags.bool("unpack"),
-            keep_git_dir: flags.bool("keep-git-dir"),
             exclude: flags.list("exclude").map(word).collect(),
-        })))
+        })
     }
 
     /// The sources and the destination of COPY or ADD.
