@@ -158,6 +158,9 @@ pub(crate) struct Shell {
     /// Enter this stage instead of what the last failure left
     #[arg(long, value_name = "NAME")]
     pub(crate) stage: Option<String>,
+    /// What the package is built for
+    #[arg(long, default_value = "x86_64", value_parser = architecture)]
+    pub(crate) arch: Architecture,
 }
 
 #[derive(Debug, Subcommand)]
