@@ -39,6 +39,8 @@ const STOP_INTERVAL: Duration = Duration::from_millis(50);
 pub struct Options {
     /// What to build for.
     pub architecture: Architecture,
+    /// What this machine is: what `$BUILDPLATFORM` names, and what commands run on.
+    pub machine: Architecture,
     /// How many stages to build at once.
     pub jobs: usize,
     /// Whether packages that ask for the network in a RUN get it.
@@ -49,13 +51,15 @@ pub struct Options {
     pub logs: PathBuf,
 }
 
-/// One stage of one package.
+/// One stage of one package, for one platform.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Unit {
     /// The package's id.
     pub package: String,
     /// The stage's place in its Containerfile, from 0.
     pub stage: usize,
+    /// What the package is built for.
+    pub platform: Platform,
 }
 
 /// What a FROM or `--from` names.
@@ -77,7 +81,8 @@ pub(crate) struct Recipe<'a> {
     /// Values of ARG that come from package.toml.
     pub(crate) arguments: Arguments,
     context: OnceLock<Context>,
-    links: OnceLock<Links>,
+    /// By what the package is built for.
+    links: Mutex<BTreeMap<Platform, Arc<Links>>>,
 }
 
 /// What the stages of a recipe are made from, and the variables before its first FROM.
@@ -154,7 +159,7 @@ impl<'a> Engine<'a> {
                     folder: parts.folders.get(&entry.id)?,
                     arguments: entry.package.build_args(),
                     context: OnceLock::new(),
-                    links: OnceLock::new(),
+                    links: Mutex::default(),
                 };
                 Some((&entry.id[..], recipe))
             })
@@ -199,10 +204,11 @@ impl<'a> Engine<'a> {
         let count = self.recipes.get(package).map(|recipe| recipe.containerfile.stages.len());
         let units: Vec<Unit> = match count {
             Some(count) => {
-                (0..count).map(|stage| Unit { package: package.to_owned(), stage }).collect()
+                let last = self.unit_of(package, &self.target()).map_err(|error| vec![error])?;
+                (0..count).map(|stage| Unit { stage, ..last.clone() }).collect()
             }
             // Part of another package, or none: the error says what there is.
-            None => vec![self.unit_of(package).map_err(|error| vec![error])?],
+            None => vec![self.unit_of(package, &self.target()).map_err(|error| vec![error])?],
         };
         self.build_units(units.iter())?;
         Ok(units.iter().filter_map(|unit| self.result(unit)).collect())
@@ -230,7 +236,7 @@ impl<'a> Engine<'a> {
         let mut missing = Vec::new();
         for unit in &order {
             let recipe = self.recipe(unit).map_err(one)?;
-            match stage::evaluate(self, recipe, unit.stage, true).map_err(one)? {
+            match stage::evaluate(self, recipe, unit, true).map_err(one)? {
                 Some(built) => drop(lock(&self.results).insert(unit.clone(), Arc::new(built))),
                 None => missing.push(unit),
             }
@@ -274,7 +280,7 @@ impl<'a> Engine<'a> {
             let outcome = schedule::run(&dependencies, &costs, self.options.jobs, |number| {
                 let Some(unit) = missing.get(number) else { return Ok(()) };
                 let recipe = self.recipe(unit)?;
-                let built = stage::evaluate(self, recipe, unit.stage, false)?.unwrap_or_default();
+                let built = stage::evaluate(self, recipe, unit, false)?.unwrap_or_default();
                 lock(&self.results).insert((*unit).clone(), Arc::new(built));
                 Ok(())
             });
@@ -334,9 +340,9 @@ impl<'a> Engine<'a> {
     fn needs(&self, unit: &Unit) -> Result<BTreeSet<Unit>, Error> {
         let recipe = self.recipe(unit)?;
         let mut needs = BTreeSet::new();
-        if let Some(links) = self.links(recipe)?.stages.get(unit.stage) {
+        if let Some(links) = self.links(recipe, &unit.platform)?.stages.get(unit.stage) {
             for link in links.all() {
-                if let Base::Unit(unit) = self.base(recipe, &link.reference)? {
+                if let Base::Unit(unit) = self.base(unit, &links.platform, &link.reference)? {
                     needs.insert(unit);
                 }
             }
@@ -354,15 +360,16 @@ impl<'a> Engine<'a> {
         &self,
         targets: &[String],
     ) -> Result<BTreeMap<String, Unit>, Vec<Error>> {
-        let node = |id: &String| Node { id: id.clone(), platform: self.platform() };
+        let node = |id: &String| Node { id: id.clone(), platform: self.target() };
         let nodes: Vec<Node> = targets.iter().map(node).collect();
-        self.catalogue.plan(&nodes, &self.platform()).map_err(|errors: Diagnostics| {
+        self.catalogue.plan(&nodes, &self.machine()).map_err(|errors: Diagnostics| {
             let all = self.unreadable().into_iter().chain(errors);
             all.map(Error::from).collect::<Vec<_>>()
         })?;
         let mut units = BTreeMap::new();
         for target in targets {
-            units.insert(target.clone(), self.unit_of(target).map_err(|error| vec![error])?);
+            let unit = self.unit_of(target, &self.target()).map_err(|error| vec![error])?;
+            units.insert(target.clone(), unit);
         }
         Ok(units)
     }
@@ -388,39 +395,51 @@ impl<'a> Engine<'a> {
         found
     }
 
-    /// The stage that the image `id` is built from.
-    fn unit_of(&self, id: &str) -> Result<Unit, Error> {
+    /// The stage that the image `id` is built from when it is wanted for `platform`.
+    fn unit_of(&self, id: &str, platform: &Platform) -> Result<Unit, Error> {
         let (entry, stage) = self.catalogue.find(id)?;
-        Ok(Unit { package: entry.id.clone(), stage })
+        let platform = self.catalogue.platform_of(entry, platform);
+        Ok(Unit { package: entry.id.clone(), stage, platform })
     }
 
-    fn platform(&self) -> Platform {
+    fn target(&self) -> Platform {
         Platform::linux(self.options.architecture)
     }
 
-    /// What the stages of a recipe are made from, worked out once.
-    pub(crate) fn links<'r>(&self, recipe: &'r Recipe<'_>) -> Result<&'r Links, Error> {
-        if let Some(links) = recipe.links.get() {
-            return Ok(links);
+    fn machine(&self) -> Platform {
+        Platform::linux(self.options.machine)
+    }
+
+    /// What the stages of a recipe are made from when it is built for `platform`, worked out once.
+    pub(crate) fn links(
+        &self,
+        recipe: &Recipe<'_>,
+        platform: &Platform,
+    ) -> Result<Arc<Links>, Error> {
+        if let Some(links) = lock(&recipe.links).get(platform) {
+            return Ok(links.clone());
         }
-        let target = self.catalogue.platform_of(recipe.entry, &self.platform());
-        let platforms = Platforms { target, build: self.platform() };
+        let platforms = Platforms { target: platform.clone(), build: self.machine() };
         let stages = self.catalogue.links(recipe.entry, &platforms).map_err(|mut errors| {
             errors.truncate(1);
             errors.pop().map_or(Error::Cancelled, Error::from)
         })?;
         let globals = recipe.entry.globals(&platforms)?;
-        Ok(recipe.links.get_or_init(|| Links { stages, globals }))
+        let links = Arc::new(Links { stages, globals });
+        Ok(lock(&recipe.links).entry(platform.clone()).or_insert(links).clone())
     }
 
-    /// What a reference in a recipe stands for.
-    pub(crate) fn base(&self, recipe: &Recipe<'_>, reference: &Reference) -> Result<Base, Error> {
+    /// What a reference in the package of `unit` stands for, in a stage that is for `platform`.
+    pub(crate) fn base(
+        &self,
+        unit: &Unit,
+        platform: &Platform,
+        reference: &Reference,
+    ) -> Result<Base, Error> {
         Ok(match reference {
             Reference::Scratch => Base::Scratch,
-            Reference::Stage(stage) => {
-                Base::Unit(Unit { package: recipe.id.to_owned(), stage: *stage })
-            }
-            Reference::Target(id) => Base::Unit(self.unit_of(id)?),
+            Reference::Stage(stage) => Base::Unit(Unit { stage: *stage, ..unit.clone() }),
+            Reference::Target(id) => Base::Unit(self.unit_of(id, platform)?),
             Reference::Context(_) => Base::Context,
             Reference::Image(image) => Base::Foreign(image.clone()),
         })

@@ -18,7 +18,7 @@ use stagex_tree::{Digest, Tree, TreePath};
 use crate::{
     Error,
     copying::Origin,
-    engine::{Base, Engine, Recipe},
+    engine::{Base, Engine, Recipe, Unit},
     observe::{StepName, Usage},
     place,
     scope::{Arguments, Scope},
@@ -55,6 +55,8 @@ pub(crate) struct Step<'a> {
 pub(crate) struct Evaluation<'a> {
     pub(crate) engine: &'a Engine<'a>,
     pub(crate) recipe: &'a Recipe<'a>,
+    /// Which stage it is.
+    unit: &'a Unit,
     /// What the stage is made from.
     pub(crate) links: &'a StageLinks,
     pub(crate) scope: Scope<'a>,
@@ -71,14 +73,15 @@ pub(crate) struct Evaluation<'a> {
 pub(crate) fn evaluate(
     engine: &Engine<'_>,
     recipe: &Recipe<'_>,
-    index: usize,
+    unit: &Unit,
     planning: bool,
 ) -> Result<Option<Built>, Error> {
+    let index = unit.stage;
     let document = &recipe.containerfile.document;
     let Some(stage) = recipe.containerfile.stages.get(index) else { return Ok(None) };
-    let links = engine.links(recipe)?;
+    let links = engine.links(recipe, &unit.platform)?;
     let Some(link) = links.stages.get(index) else { return Ok(None) };
-    let mut state = match engine.base(recipe, &link.base.reference)? {
+    let mut state = match engine.base(unit, &link.platform, &link.base.reference)? {
         Base::Scratch => {
             let config = ImageConfig {
                 architecture: link.platform.architecture().to_owned(),
@@ -87,10 +90,10 @@ pub(crate) fn evaluate(
             };
             Built { config, ..Built::default() }
         }
-        Base::Unit(unit) => match engine.result(&unit) {
+        Base::Unit(base) => match engine.result(&base) {
             Some(built) => {
                 let mut state = Built { usage: Usage::default(), ..(*built).clone() };
-                if unit.package != recipe.id {
+                if base.package != recipe.id {
                     state.declared.clear();
                 }
                 state
@@ -108,6 +111,7 @@ pub(crate) fn evaluate(
     let mut evaluation = Evaluation {
         engine,
         recipe,
+        unit,
         scope: Scope::stage(
             &recipe.arguments,
             &links.globals,
@@ -317,7 +321,7 @@ impl<'a> Evaluation<'a> {
     pub(crate) fn origin(&mut self, span: Span) -> Result<Option<Origin>, Error> {
         let link = self.links.uses.iter().find(|link| link.span == span);
         let base = match link {
-            Some(link) => self.engine.base(self.recipe, &link.reference)?,
+            Some(link) => self.engine.base(self.unit, &self.links.platform, &link.reference)?,
             None => return Err(self.error(span, "this reference is not known").into()),
         };
         match base {

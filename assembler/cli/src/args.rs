@@ -93,7 +93,8 @@ pub(crate) enum Command {
 #[command(after_help = "\
 Examples:
   stagex build core-busybox
-  stagex build user-gnupg core-musl --no-layout")]
+  stagex build user-gnupg core-musl --no-layout
+  stagex build core-musl --arch riscv64")]
 pub(crate) struct Build {
     /// Packages by id, such as core-busybox
     #[arg(required = true, value_name = "PACKAGE")]
@@ -101,7 +102,7 @@ pub(crate) struct Build {
     /// Do not write OCI image layouts: build into the store only
     #[arg(long)]
     pub(crate) no_layout: bool,
-    /// What to build for
+    /// What to build for; layouts go to out/<architecture>/ for others than x86_64
     #[arg(long, default_value = "x86_64", value_parser = architecture)]
     pub(crate) arch: Architecture,
 }
@@ -180,6 +181,9 @@ pub(crate) struct Shell {
     /// Enter this stage instead of what the last failure left
     #[arg(long, value_name = "NAME")]
     pub(crate) stage: Option<String>,
+    /// What the package is built for
+    #[arg(long, default_value = "x86_64", value_parser = architecture)]
+    pub(crate) arch: Architecture,
 }
 
 #[derive(Debug, Subcommand)]

@@ -68,6 +68,8 @@ impl Session {
         };
         let options = Options {
             architecture,
+            // The seeds run on x86_64 alone, natively or, elsewhere, as the kernel emulates it.
+            machine: Architecture::X86_64,
             jobs: self.jobs,
             allow_network: self.allow_network,
             limits: Limits {

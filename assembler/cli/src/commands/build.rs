@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
     process::ExitCode,
     sync::Arc,
 };
@@ -29,15 +30,23 @@ pub(crate) fn run(global: &Global, args: &Build) -> Result<ExitCode, Failure> {
         let digest = if args.no_layout {
             session.store.image_digest(&image)?
         } else {
-            let folder = session.project.out().join(id);
+            let folder = layout_folder(&session, args.arch, id);
             let annotations = annotations(&built.seeds);
             write_layout(&session.store, &[image], &folder, id, &annotations)
                 .map_err(Failure::failed)?
         };
         println!("{digest} {id}");
     }
-    report(&session, &built);
+    report(&session, args.arch, &built);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where the layout of a package goes: straight below out/ for x86_64, else in a folder of its own.
+fn layout_folder(session: &Session, architecture: Architecture, id: &str) -> PathBuf {
+    match architecture {
+        Architecture::X86_64 => session.project.out().join(id),
+        other => session.project.out().join(other.name()).join(id),
+    }
 }
 
 /// The name under which the store remembers what a build uses.
@@ -55,9 +64,9 @@ fn annotations(seeds: &BTreeSet<String>) -> BTreeMap<String, String> {
 }
 
 /// Says where layouts lie and what they were built with.
-fn report(session: &Session, built: &BTreeMap<String, Arc<Built>>) {
+fn report(session: &Session, architecture: Architecture, built: &BTreeMap<String, Arc<Built>>) {
     for (id, built) in built {
-        let folder = session.project.out().join(id);
+        let folder = layout_folder(session, architecture, id);
         let place = match folder.exists() {
             true => format!(" in {}", shown(&folder)),
             false => String::new(),

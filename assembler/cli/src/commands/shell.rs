@@ -3,7 +3,6 @@
 use std::{fs, process::ExitCode};
 
 use stagex_build::{Failed, shell_in};
-use stagex_recipe::boxes::Architecture;
 use stagex_sandbox::Status;
 use stagex_tree::TreePath;
 
@@ -45,7 +44,7 @@ pub(crate) fn run(global: &Global, args: &Shell) -> Result<ExitCode, Failure> {
 /// The layers of the named stage, or of the last one in which there is a shell.
 fn stage_layers(session: &Session, args: &Shell) -> Result<Vec<std::path::PathBuf>, Failure> {
     let store = &session.store;
-    let built = session.engine(Architecture::X86_64)?.build_stages(&args.package)?;
+    let built = session.engine(args.arch)?.build_stages(&args.package)?;
     let entry = session.project.catalogue.packages().get(&args.package);
     let names: Vec<&str> = entry
         .into_iter()

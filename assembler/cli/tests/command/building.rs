@@ -228,3 +228,41 @@ fn a_report_draws_what_took_how_long() {
     assert_eq!(read("one.svg"), read("two.svg"));
     project.stagex(["report", "core-bsae"]).code(2).says(&["core-base"]);
 }
+
+#[test]
+fn one_recipe_builds_for_several_architectures() {
+    let project = Project::new();
+    // A tool that runs on the machine, a library for the target, and a compiler that is there for
+    // this machine only.
+    project.package(
+        "tool",
+        "",
+        "FROM stagex/core-base AS build\nARG TARGETARCH\nRUN echo tool for $TARGETARCH > /tool\n\
+         FROM scratch\nCOPY --from=build /tool /\n",
+    );
+    project.package(
+        "lib",
+        "",
+        "FROM stagex/core-base AS build\nARG TARGETARCH\nRUN echo lib for $TARGETARCH > /lib\n\
+         FROM scratch\nCOPY --from=build /lib /\n",
+    );
+    project.package(
+        "app",
+        "",
+        "FROM --platform=$BUILDPLATFORM stagex/core-tool AS tool\n\
+         FROM stagex/core-base AS build\nARG TARGETARCH\nARG BUILDARCH\n\
+         COPY --from=tool /tool /\nCOPY --from=stagex/core-lib /lib /\n\
+         RUN cat /tool /lib > /app && echo app for $TARGETARCH on $BUILDARCH >> /app\n\
+         FROM scratch\nCOPY --from=build /app /\n",
+    );
+    project.stagex(["build", "core-app", "--arch", "riscv64"]).code(0);
+    let config = skopeo(&project, &[], "riscv64/core-app");
+    assert_eq!(config["Architecture"], "riscv64");
+    let text = std::fs::read_to_string(project.unpacked("riscv64/core-app").join("app")).unwrap();
+    assert_eq!(text, "tool for amd64\nlib for riscv64\napp for riscv64 on amd64\n");
+    let native = project.stagex(["build", "core-app"]).code(0);
+    // What does not depend on the architecture is not built again.
+    native.says(&["core-lib", "core-app"]).says_nothing_of("core-tool");
+    let text = std::fs::read_to_string(project.unpacked("core-app").join("app")).unwrap();
+    assert_eq!(text, "tool for amd64\nlib for amd64\napp for amd64 on amd64\n");
+}

@@ -273,7 +273,7 @@ impl Project {
         };
         let index = json(layout.join("index.json"));
         let manifest = json(blob(&index["manifests"][0]));
-        let folder = self.folder().join(format!("unpacked-{id}"));
+        let folder = self.folder().join(format!("unpacked-{}", id.replace('/', "-")));
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir(&folder).unwrap();
         for layer in manifest["layers"].as_array().unwrap() {
