@@ -63,13 +63,8 @@ pub enum Firmware {
     Default,
     /// An image in place of it.
     Bios(PathBuf),
-    /// UEFI in flash: the code, and variables of which the machine gets a copy.
-    Uefi {
-        /// The code; not written.
-        code: PathBuf,
-        /// The variables to begin with.
-        vars: PathBuf,
-    },
+    /// UEFI in flash.
+    Uefi(Uefi),
     /// A kernel that QEMU loads itself.
     Kernel {
         /// The kernel.
@@ -79,6 +74,17 @@ pub enum Firmware {
         /// Its command line.
         cmdline: String,
     },
+}
+
+/// UEFI firmware in flash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Uefi {
+    /// The code; not written.
+    pub code: PathBuf,
+    /// The variables to begin with; the machine gets a copy.
+    pub vars: PathBuf,
+    /// What runs below it, in RISC-V's machine mode.
+    pub below: Option<PathBuf>,
 }
 
 /// A drive.
@@ -157,7 +163,10 @@ impl Machine {
         match &self.firmware {
             Firmware::Default => {}
             Firmware::Bios(path) => args.pair("-bios", text(path)?),
-            Firmware::Uefi { .. } => {
+            Firmware::Uefi(uefi) => {
+                if let Some(below) = &uefi.below {
+                    args.pair("-bios", text(below)?);
+                }
                 for (node, file, read_only) in
                     [("code", "code.fd", true), ("vars", "vars.fd", false)]
                 {
@@ -328,7 +337,7 @@ mod tests {
     fn drives_are_tried_in_their_order_and_paths_may_hold_anything() {
         let mut machine = Machine::new(
             Arch::Arm64,
-            Firmware::Uefi { code: "/code".into(), vars: "/vars".into() },
+            Firmware::Uefi(Uefi { code: "/code".into(), vars: "/vars".into(), below: None }),
         );
         machine.drives = vec![
             Drive {

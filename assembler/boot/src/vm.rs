@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::{
     Acceleration, Access, Arch, BootError, Console, Firmware, Machine, Qemu, Qmp, QmpError,
-    Screenshot,
+    Screenshot, Uefi,
     acceleration::kvm_failure,
     machine::{block_node, copy_path, node_name, text, usb_stick},
     process::{Guarded, TICK},
@@ -209,7 +209,7 @@ impl Vm {
 
 /// Makes the copies that the guest writes to.
 fn prepare(machine: &Machine, run: &Path) -> Result<(), BootError> {
-    if let Firmware::Uefi { code, vars } = &machine.firmware {
+    if let Firmware::Uefi(Uefi { code, vars, .. }) = &machine.firmware {
         // The flash of the `virt` machines has a fixed size, and a file must fill it.
         let size = match machine.arch {
             Arch::X86_64 => 0,

@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
 use stagex_boot::{
-    Acceleration, Arch, Attach, Qemu, probe_image,
+    Acceleration, Arch, Attach, Qemu, Uefi, probe_image,
     scenario::{Outcome, Output, Report, Scenario, Setup, junit, run},
 };
 
@@ -64,7 +64,7 @@ fn run_in(folder: &Path, scenario: &Scenario) -> Report {
         qemu: &qemu,
         acceleration: &Acceleration::Tcg { reason: "a test".into() },
         image: &image,
-        firmware: Some((&code, &vars)),
+        firmware: Some(&Uefi { code, vars, below: None }),
         kernel: None,
         run: &run_folder,
         pictures: folder,

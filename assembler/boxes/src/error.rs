@@ -23,6 +23,16 @@ pub enum Error {
         /// What it is.
         what: &'static str,
     },
+    /// A firmware package lacks a file.
+    #[error("package {package} has no {place}, {what}")]
+    NoFirmware {
+        /// The package's id.
+        package: String,
+        /// Where the file was looked for.
+        place: String,
+        /// What it is.
+        what: &'static str,
+    },
     /// A file could not be read or written.
     #[error("{}: {error}", path.display())]
     Io {

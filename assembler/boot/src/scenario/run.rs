@@ -12,7 +12,8 @@ use super::{
     host::{Host, make_esp},
 };
 use crate::{
-    Acceleration, Access, Arch, Attach, BootError, Drive, Firmware, Machine, Pattern, Qemu, Vm,
+    Acceleration, Access, Arch, Attach, BootError, Drive, Firmware, Machine, Pattern, Qemu, Uefi,
+    Vm,
 };
 
 /// How often QEMU's log is looked at while something is awaited.
@@ -27,8 +28,8 @@ pub struct Setup<'a> {
     pub acceleration: &'a Acceleration,
     /// The image; see [`Scenario::image`].
     pub image: &'a Path,
-    /// UEFI firmware, code and variables; without it, an image is started by the machine's own.
-    pub firmware: Option<(&'a Path, &'a Path)>,
+    /// UEFI firmware; without it, an image is started by the machine's own.
+    pub firmware: Option<&'a Uefi>,
     /// The kernel that starts an initramfs.
     pub kernel: Option<&'a Path>,
     /// An existing folder for what the run leaves: the transcript, the sticks, QEMU's log.
@@ -132,7 +133,11 @@ fn machine(scenario: &Scenario, setup: &Setup<'_>) -> Result<Machine, String> {
         |path: &Path| fs::canonicalize(path).map_err(|e| format!("{}: {e}", path.display()));
     let mut image = absolute(setup.image)?;
     let mut firmware = match setup.firmware {
-        Some((code, vars)) => Firmware::Uefi { code: absolute(code)?, vars: absolute(vars)? },
+        Some(uefi) => Firmware::Uefi(Uefi {
+            code: absolute(&uefi.code)?,
+            vars: absolute(&uefi.vars)?,
+            below: uefi.below.as_deref().map(absolute).transpose()?,
+        }),
         None => Firmware::Default,
     };
     let mut drives = Vec::new();

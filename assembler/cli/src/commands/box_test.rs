@@ -8,18 +8,15 @@ use std::{
 };
 
 use stagex_boot::{
-    Acceleration, Arch, Qemu, acceleration,
+    Acceleration, Arch, Qemu, Uefi, acceleration,
     scenario::{self, Scenario, Setup},
 };
+use stagex_boxes::{Firmware, digest_of_box};
 use stagex_recipe::boxes::Architecture;
-use stagex_tree::TreePath;
 
 use crate::{
     commands::boxes, config::shown, failure::Failure, project::BoxFolder, session::Session,
 };
-
-/// Where a firmware package has its files: code, and variables as they are at first.
-const FIRMWARE: &str = "usr/share/firmware";
 
 pub(crate) fn run(
     session: &Session,
@@ -74,7 +71,7 @@ pub(crate) fn run(
                 qemu: &qemu,
                 acceleration: &acceleration,
                 image: &image,
-                firmware: firmware.as_ref().map(|(code, vars)| (code.as_path(), vars.as_path())),
+                firmware: firmware.as_ref(),
                 kernel: Some(&kernel),
                 run: &run,
                 pictures: &folder(&out.join("pictures"))?,
@@ -156,7 +153,7 @@ fn firmware(
     session: &Session,
     name: &str,
     architecture: Architecture,
-) -> Result<Option<(PathBuf, PathBuf)>, Failure> {
+) -> Result<Option<Uefi>, Failure> {
     let BoxFolder { recipe, .. } = session.project.load_box(name)?;
     let Some(package) = recipe.firmware.get(&architecture) else { return Ok(None) };
     let targets = BTreeSet::from([package.value.clone()]);
@@ -164,19 +161,8 @@ fn firmware(
     let layers = built.values().flat_map(|built| built.layers.iter().copied());
     let tree = session.store.merged(&layers.collect::<Vec<_>>())?;
     let folder = session.project.out().join("firmware").join(architecture.name());
-    let write = |suffix: &str| -> Result<PathBuf, Failure> {
-        let top = TreePath::new(FIRMWARE).map_err(Failure::failed)?;
-        let found = tree.subtree(&top).find(|entry| entry.path.name().ends_with(suffix.as_bytes()));
-        let content = found.and_then(|entry| entry.inode.content()).ok_or_else(|| {
-            let text = format!("package {} has no {FIRMWARE}/*{suffix}", package.value);
-            Failure::wrong(recipe.document.error(package.span, text))
-        })?;
-        let path = folder.join(suffix.trim_start_matches('_'));
-        let write = |out: &mut dyn std::io::Write| content.copy_to(out);
-        stagex_boxes::write_aside(&path, write).map_err(Failure::failed)?;
-        Ok(path)
-    };
-    Ok(Some((write("_CODE.fd")?, write("_VARS.fd")?)))
+    let firmware = Firmware::write(&tree, &package.value, &folder).map_err(Failure::failed)?;
+    Ok(Some(Uefi { code: firmware.code, vars: firmware.vars, below: firmware.below }))
 }
 
 /// What scenarios may ask of the box they boot.
@@ -186,18 +172,12 @@ fn variables(
     architecture: Architecture,
 ) -> Result<BTreeMap<String, String>, Failure> {
     let BoxFolder { recipe, .. } = session.project.load_box(name)?;
-    let stamps = fs::read_dir(session.project.out().join(architecture.name()));
-    let digest = stamps.into_iter().flatten().flatten().find_map(|entry| {
-        let file = entry.file_name().to_string_lossy().into_owned();
-        let ours = file.starts_with(&format!(".{name}.")) && file.ends_with(".stamp");
-        let text = ours.then(|| fs::read(entry.path()).ok())??;
-        let stamp: stagex_boxes::Stamp = serde_json::from_slice(&text).ok()?;
-        Some(stamp.digest)
-    });
+    let folder = session.project.out().join(architecture.name());
     let mut variables = BTreeMap::from([
         ("name".to_owned(), name.to_owned()),
         ("version".to_owned(), recipe.version),
     ]);
+    let digest = digest_of_box(&folder, name);
     variables.extend(digest.map(|digest| ("digest".to_owned(), digest)));
     Ok(variables)
 }
