@@ -87,13 +87,14 @@ mod tests {
     #[test]
     fn a_touched_file_and_other_inputs_are_not_fresh() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("f");
+        let path = folder.path().join("f.iso");
         let (one, two) = (Digest::of("1"), Digest::of("2"));
         fs::write(&path, "x").unwrap();
         assert_eq!(fresh(&path, &one), None);
         let stamp = Stamp::record(&path, &one, &two, &two).unwrap();
         assert_eq!(fresh(&path, &one), Some(stamp));
-        assert_eq!(digest_of_box(folder.path(), "f"), None);
+        assert_eq!(digest_of_box(folder.path(), "f"), Some(two.hex()));
+        assert_eq!(digest_of_box(folder.path(), "other"), None);
         assert_eq!(fresh(&path, &two), None);
         fs::write(&path, "y").unwrap();
         assert_eq!(fresh(&path, &one), None);
