@@ -19,6 +19,7 @@ pub mod uki;
 
 mod emit;
 mod index;
+mod parallel;
 mod path_check;
 mod time;
 
