@@ -16,7 +16,9 @@ pub mod gpt;
 pub mod identity;
 pub mod iso;
 pub mod uki;
+pub mod verity;
 
+mod blocks;
 mod emit;
 mod index;
 mod parallel;
