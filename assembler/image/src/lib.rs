@@ -18,6 +18,7 @@ pub mod identity;
 pub mod iso;
 pub mod uki;
 pub mod verity;
+pub mod vmdisk;
 
 mod blocks;
 mod emit;

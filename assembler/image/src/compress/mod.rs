@@ -21,6 +21,7 @@ use liblzma::write::XzEncoder;
 
 use crate::{Image, emit::Counter};
 
+pub(crate) use self::gzip::run as deflate;
 pub use self::{
     initramfs::{Part, initramfs},
     zstd::Zstd,
