@@ -16,12 +16,12 @@ use super::XzCheck;
 const DICTIONARY: [u64; 10] =
     [256 << 10, 1 << 20, 2 << 20, 4 << 20, 4 << 20, 8 << 20, 8 << 20, 16 << 20, 32 << 20, 64 << 20];
 
-pub(super) fn encoder<'w>(
+pub(super) fn encoder(
     level: u32,
     check: XzCheck,
     workers: u32,
-    out: &'w mut dyn Write,
-) -> io::Result<XzEncoder<&'w mut dyn Write>> {
+    out: &mut dyn Write,
+) -> io::Result<XzEncoder<&mut dyn Write>> {
     let dictionary = DICTIONARY.get(level as usize).copied().unwrap_or(DICTIONARY[9]);
     let check = match check {
         XzCheck::Crc32 => Check::Crc32,
