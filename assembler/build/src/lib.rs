@@ -26,3 +26,21 @@ pub use error::{Error, StepFailure};
 pub use failed::{Failed, shell_in};
 pub use running::roots;
 pub use stage::Built;
+
+/// What fuzzing looks at from outside.
+#[doc(hidden)]
+pub mod fuzzing {
+    use std::{io, path::Path};
+
+    use stagex_tree::TreePath;
+
+    /// Opens an archive as ADD does.
+    pub fn open_archive(path: &Path) -> io::Result<Option<Box<dyn io::Read + Send>>> {
+        crate::archive::open(path)
+    }
+
+    /// How many of `paths` a pattern of COPY matches; `None` if it is none.
+    pub fn matching(pattern: &str, paths: &[TreePath]) -> Option<usize> {
+        crate::place::matching(pattern, paths.iter()).ok().map(|found| found.len())
+    }
+}

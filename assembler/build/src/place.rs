@@ -89,16 +89,31 @@ pub(crate) fn matching<'a>(
         .collect())
 }
 
+/// Matches all components; time is bounded by the product of the numbers of them, since only the
+/// last `**` need ever take more.
 fn match_components(pattern: &[&[u8]], path: &[&[u8]]) -> bool {
-    match (pattern.split_first(), path.split_first()) {
-        (None, None) => true,
-        (Some((&part, rest)), _) if part == b"**" => {
-            (0..=path.len()).any(|skipped| match_components(rest, &path[skipped..]))
+    let (mut p, mut n) = (0, 0);
+    let mut retry: Option<(usize, usize)> = None;
+    loop {
+        match (pattern.get(p), path.get(n)) {
+            (Some(&part), _) if part == b"**" => {
+                retry = Some((p, n));
+                p += 1;
+            }
+            (None, None) => return true,
+            (Some(part), Some(name)) if match_name(part, name) => {
+                p += 1;
+                n += 1;
+            }
+            _ => match retry {
+                Some((star, from)) if from < path.len() => {
+                    retry = Some((star, from + 1));
+                    p = star + 1;
+                    n = from + 1;
+                }
+                _ => return false,
+            },
         }
-        (Some((part, pattern)), Some((name, path))) => {
-            match_name(part, name) && match_components(pattern, path)
-        }
-        _ => false,
     }
 }
 
@@ -367,6 +382,15 @@ mod tests {
         assert_eq!(resolve(&tree, &path("up/lib/y")).unwrap(), path("usr/lib/y"));
         assert_eq!(resolve(&tree, &path("abs/z")).unwrap(), path("usr/lib/z"));
         assert!(matches!(resolve(&tree, &path("a/c")), Err(PlaceError::Loop { .. })));
+    }
+
+    #[test]
+    fn many_double_stars_end_soon() {
+        let path = TreePath::new(["a"; 60].join("/")).unwrap();
+        let pattern = format!("{}/b", ["**"; 30].join("/a/"));
+        assert_eq!(matching(&pattern, std::iter::once(&path)).unwrap(), []);
+        let pattern = format!("{}/a", ["**"; 30].join("/a/"));
+        assert_eq!(matching(&pattern, std::iter::once(&path)).unwrap(), [path]);
     }
 
     #[test]
