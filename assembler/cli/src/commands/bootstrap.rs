@@ -81,7 +81,7 @@ fn show(rungs: &[Measured]) {
     println!();
     for reached in rungs.iter().filter_map(|rung| rung.reaches.as_ref()) {
         println!(
-            "from the seed to {}: {} lines, {:.1} CPU seconds",
+            "from the seed to {}: {} lines, {:.2} CPU seconds",
             reached.text,
             reached.lines,
             reached.cpu.as_secs_f64()
