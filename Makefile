@@ -16,6 +16,10 @@ stagex:
 	@assembler/setup build
 	@assembler/with-cargo build --release --locked --package stagex --quiet
 
+# The ladder from the seed: each rung, built if need be.
+bootstrap: stagex
+	@$(STAGEX) bootstrap
+
 check: stagex
 	@$(STAGEX) check
 
@@ -41,4 +45,4 @@ clean:
 help: stagex
 	@$(STAGEX) --help
 
-.PHONY: box stagex check fetch test test-full bench clean help
+.PHONY: box stagex bootstrap check fetch test test-full bench clean help

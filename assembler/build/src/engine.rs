@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use stagex_oci::{Root, Store};
+use stagex_oci::{Root, Store, tar};
 use stagex_recipe::{
     Diagnostic, Diagnostics, Severity,
     boxes::Architecture,
@@ -20,10 +20,10 @@ use stagex_recipe::{
 };
 use stagex_sandbox::{Cancel, Limits};
 use stagex_sources::{Fetcher, Request};
-use stagex_tree::Digest;
+use stagex_tree::{Digest, Tree};
 
 use crate::{
-    Error,
+    Error, archive,
     context::Context,
     observe::Observer,
     schedule,
@@ -33,6 +33,9 @@ use crate::{
 
 /// How soon downloads learn that the user stopped the build.
 const STOP_INTERVAL: Duration = Duration::from_millis(50);
+
+/// What [`Engine::unpacked_sources`] takes into memory.
+const ARCHIVE_LIMITS: tar::Limits = tar::Limits { bytes: 1 << 30, entries: 1 << 20 };
 
 /// How to build.
 #[derive(Debug, Clone)]
@@ -60,6 +63,17 @@ pub struct Unit {
     pub stage: usize,
     /// What the package is built for.
     pub platform: Platform,
+}
+
+/// A stage that was built.
+#[derive(Debug, Clone)]
+pub struct Stage {
+    /// The package's id.
+    pub package: String,
+    /// The stage's name, or its number where it has none.
+    pub name: String,
+    /// What it came out as.
+    pub built: Arc<Built>,
 }
 
 /// What a FROM or `--from` names.
@@ -212,6 +226,44 @@ impl<'a> Engine<'a> {
         };
         self.build_units(units.iter())?;
         Ok(units.iter().filter_map(|unit| self.result(unit)).collect())
+    }
+
+    /// Builds the image `target` and all it needs, as [`Engine::build`] does, and gives every stage
+    /// that went into it, each after those it needs.
+    pub fn build_whole(&self, root: &str, target: &str) -> Result<Vec<Stage>, Vec<Error>> {
+        let one = |error| vec![error];
+        self.build(root, &[target.to_owned()])?;
+        let unit = self.unit_of(target, &self.target()).map_err(one)?;
+        let (order, _) = self.order([&unit].into_iter()).map_err(one)?;
+        let mut stages = Vec::new();
+        for unit in order {
+            let recipe = self.recipe(&unit).map_err(one)?;
+            let name = recipe.containerfile.stages.get(unit.stage).and_then(|s| s.name.as_ref());
+            let name = name.map_or_else(|| unit.stage.to_string(), |name| name.value.clone());
+            let built = self.result(&unit).unwrap_or_default();
+            stages.push(Stage { package: unit.package, name, built });
+        }
+        Ok(stages)
+    }
+
+    /// The archives among a package's sources, each unpacked: file name and tree.
+    pub fn unpacked_sources(&self, package: &str) -> Result<Vec<(String, Tree)>, Error> {
+        let unit = self.unit_of(package, &self.target())?;
+        let recipe = self.recipe(&unit)?;
+        let sources: Vec<_> = recipe.package.sources.values().collect();
+        let all: Vec<Digest> = sources.iter().map(|source| source.hash).collect();
+        let found = self.fetch(recipe, &all)?;
+        let mut trees = Vec::new();
+        for source in sources {
+            let Some(path) = found.get(&source.hash) else { continue };
+            let failed = |error| Error::Io { path: path.clone(), error };
+            let Some(stream) = archive::open(path).map_err(failed)? else { continue };
+            let layer =
+                tar::read_layer_in_memory(stream, ARCHIVE_LIMITS, self.store.normalise().epoch)
+                    .map_err(|error| failed(std::io::Error::other(error)))?;
+            trees.push((source.file.clone(), layer.tree));
+        }
+        Ok(trees)
     }
 
     /// Brings all sources of the packages that `targets` need into the cache.

@@ -11,6 +11,7 @@ mod copying;
 mod engine;
 mod error;
 mod failed;
+pub mod ladder;
 pub mod observe;
 mod place;
 mod running;
@@ -21,11 +22,11 @@ pub mod timing;
 mod user;
 
 pub use context::{ContextError, read_folder};
-pub use engine::{Engine, Options, Parts, Unit};
+pub use engine::{Engine, Options, Parts, Stage, Unit};
 pub use error::{Error, StepFailure};
 pub use failed::{Failed, shell_in};
 pub use running::roots;
-pub use stage::Built;
+pub use stage::{Built, Ran};
 
 /// What fuzzing looks at from outside.
 #[doc(hidden)]

@@ -24,7 +24,7 @@ use crate::{
     failed::Failed,
     observe::Usage,
     place,
-    stage::{Evaluation, Step},
+    stage::{Evaluation, Ran, Step},
     user,
 };
 
@@ -53,6 +53,27 @@ impl Evaluation<'_> {
             return Err(self.error(step.span, "--security=insecure is never granted").into());
         }
         let network = self.network(step, run)?;
+        let (root, before) = (self.state.layers.clone(), self.state.usage);
+        self.run_or_recall(step, run, network)?;
+        if self.is_missing() {
+            return Ok(());
+        }
+        let after = self.state.usage;
+        let usage = Usage {
+            cpu: after.cpu.saturating_sub(before.cpu),
+            wall: after.wall.saturating_sub(before.wall),
+            // A peak cannot be told from those before it; the store's record has it.
+            max_rss: after.max_rss,
+        };
+        let (argv, _) = self.argv(run.invocation());
+        let left = self.state.layers.clone();
+        let mounts = run.mounts.len();
+        let number = step.name.number;
+        self.state.ran.push(Ran { number, argv, root, left, mounts, network, usage });
+        Ok(())
+    }
+
+    fn run_or_recall(&mut self, step: &Step<'_>, run: &Run, network: bool) -> Result<(), Error> {
         let mut mounts = Vec::new();
         for mount in &run.mounts {
             let spec = mount.resolve(&|name: &str| self.scope.get(name))?;
@@ -91,18 +112,7 @@ impl Evaluation<'_> {
         if self.recall(&key)? {
             return Ok(());
         }
-        let (argv, script) = match invocation {
-            Invocation::Exec(argv) => (argv, None),
-            Invocation::Shell(text) => (self.shell().into_iter().chain([text]).collect(), None),
-            Invocation::Script { name, content } => {
-                let path = format!("{PIPES}/{name}");
-                let argv = self.shell().into_iter().chain([path.clone()]).collect();
-                (
-                    argv,
-                    Some(Mount::File { target: path.into(), content: content.into(), mode: 0o755 }),
-                )
-            }
-        };
+        let (argv, script) = self.argv(invocation);
         let (uid, gid) = match &self.state.config.user.clone()[..] {
             "" => (0, 0),
             name => user::resolve(self.merged()?, name)
@@ -128,6 +138,21 @@ impl Evaluation<'_> {
             spec.mounts.push(mount.make(self.engine, &scratch, at)?);
         }
         self.execute(step, &key, &spec, scratch)
+    }
+
+    /// The words of a command, and the script that it needs as a file.
+    fn argv(&self, invocation: Invocation) -> (Vec<String>, Option<Mount>) {
+        match invocation {
+            Invocation::Exec(argv) => (argv, None),
+            Invocation::Shell(text) => (self.shell().into_iter().chain([text]).collect(), None),
+            Invocation::Script { name, content } => {
+                let path = format!("{PIPES}/{name}");
+                let argv = self.shell().into_iter().chain([path.clone()]).collect();
+                let script =
+                    Mount::File { target: path.into(), content: content.into(), mode: 0o755 };
+                (argv, Some(script))
+            }
+        }
     }
 
     fn execute(

@@ -40,8 +40,29 @@ pub struct Built {
     pub seeds: BTreeSet<String>,
     /// What its steps used, now or when they were built.
     pub usage: Usage,
+    /// Its commands, in order; those of the stage that it starts from are not among them.
+    pub ran: Vec<Ran>,
     /// What ARG declared in it.
     pub(crate) declared: BTreeMap<String, Option<String>>,
+}
+
+/// A command that a stage ran, now or when it was built, and what it found and left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ran {
+    /// Which instruction of its stage it is, from 1.
+    pub number: usize,
+    /// The program and its arguments.
+    pub argv: Vec<String>,
+    /// The layers that were its root, bottom first. Beside them there were `/dev` and `/proc`.
+    pub root: Vec<Digest>,
+    /// The layers after it.
+    pub left: Vec<Digest>,
+    /// What else it could see: the number of its mounts.
+    pub mounts: usize,
+    /// Whether it had the network.
+    pub network: bool,
+    /// What it used.
+    pub usage: Usage,
 }
 
 /// An instruction and where it stands.
@@ -92,7 +113,8 @@ pub(crate) fn evaluate(
         }
         Base::Unit(base) => match engine.result(&base) {
             Some(built) => {
-                let mut state = Built { usage: Usage::default(), ..(*built).clone() };
+                let mut state =
+                    Built { usage: Usage::default(), ran: Vec::new(), ..(*built).clone() };
                 if base.package != recipe.id {
                     state.declared.clear();
                 }
@@ -346,6 +368,11 @@ impl<'a> Evaluation<'a> {
     /// Notes that something is not in the store.
     pub(crate) fn missed(&mut self) {
         self.missing = true;
+    }
+
+    /// Whether something was noted as not in the store.
+    pub(crate) fn is_missing(&self) -> bool {
+        self.missing
     }
 
     /// The tree that the layers give together.

@@ -16,6 +16,7 @@ use stagex_recipe::boxes::Architecture;
 Examples:
   stagex box build airgap.iso       build out/x86_64/airgap.iso and all that it needs
   stagex box test airgap            boot it under QEMU and try it
+  stagex bootstrap                  climb from the seed to a C compiler, and show each rung
   stagex build core-busybox         build a package and write it to out/core-busybox
   stagex check                      read every recipe and report all that is wrong
   stagex shell core-busybox         look around in a step that failed
@@ -62,6 +63,8 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     /// Build packages and write them as OCI image layouts to out/
     Build(Build),
+    /// Show the ladder from the seed to a C compiler, each rung measured; build it if need be
+    Bootstrap(Bootstrap),
     /// Build and test boot images
     #[command(subcommand, name = "box")]
     Box(BoxCommand),
@@ -105,6 +108,29 @@ pub(crate) struct Build {
     /// What to build for; layouts go to out/<architecture>/ for others than x86_64
     #[arg(long, default_value = "x86_64", value_parser = architecture)]
     pub(crate) arch: Architecture,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The table shows of each rung what built it, the lines of its own sources, the bytes and the sha256
+of what was built, and the CPU seconds that took, as measured when it was built. Digests are
+compared with digests/stage0.txt; one that differs ends the command with exit code 3.
+
+Examples:
+  stagex bootstrap                  the table
+  stagex bootstrap --explain cc2    what cc2 is, what it is built from, where its source lies
+  stagex bootstrap --roots          every file that each step could see, and where it comes from
+  stagex bootstrap --digests        lines for digests/stage0.txt")]
+pub(crate) struct Bootstrap {
+    /// Say what a rung is, what it is built from and where its source lies; nothing is built
+    #[arg(long, value_name = "RUNG", conflicts_with_all = ["roots", "digests"])]
+    pub(crate) explain: Option<String>,
+    /// List the root of each step; fail if anything in it is neither source nor made before
+    #[arg(long, conflicts_with = "digests")]
+    pub(crate) roots: bool,
+    /// Print the digests in the form of digests/stage0.txt
+    #[arg(long)]
+    pub(crate) digests: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,5 +1,6 @@
 //! One module for each subcommand.
 
+pub(crate) mod bootstrap;
 pub(crate) mod box_test;
 pub(crate) mod boxes;
 pub(crate) mod build;

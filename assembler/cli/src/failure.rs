@@ -31,6 +31,11 @@ impl Failure {
         Self { code: WRONG, messages: vec![message.to_string()] }
     }
 
+    /// Digests that do not match.
+    pub(crate) fn mismatch(message: impl Display) -> Self {
+        Self { code: MISMATCH, messages: vec![message.to_string()] }
+    }
+
     /// A file that could not be read or written.
     pub(crate) fn at(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
         move |error| Self::failed(format!("{}: {error}", path.display()))

@@ -18,6 +18,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let global = &cli.global;
     let result = match &cli.command {
+        Command::Bootstrap(args) => commands::bootstrap::run(global, args),
         Command::Build(args) => commands::build::run(global, args),
         Command::Box(command) => commands::boxes::run(global, command),
         Command::Check(args) => commands::check::run(global, args),

@@ -10,6 +10,7 @@ use stagex_recipe::{
     Diagnostic, Diagnostics, Document,
     boxes::BoxRecipe,
     catalogue::{Catalogue, Options, PackageText},
+    rungs::Ladder,
     workspace::Workspace,
 };
 
@@ -148,6 +149,12 @@ impl Project {
         let folder = self.root.join(&self.workspace.boxes).join(name);
         let document = read(&self.root, &folder.join("box.toml"))?;
         Ok(BoxRecipe::parse(&document).map(|recipe| BoxFolder { recipe, folder }))
+    }
+
+    /// Reads what a package's folder says of the ladder that it builds.
+    pub(crate) fn load_ladder(&self, folder: &Path) -> Result<Ladder, Failure> {
+        let document = read(&self.root, &folder.join("rungs.toml"))?;
+        Ladder::parse(&document).map_err(Failure::wrong)
     }
 
     /// The folder of what is built.

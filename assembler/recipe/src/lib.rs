@@ -9,6 +9,7 @@ pub mod catalogue;
 pub mod containerfile;
 mod diagnostic;
 pub mod package;
+pub mod rungs;
 mod toml_reader;
 pub mod workspace;
 

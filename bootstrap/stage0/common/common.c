@@ -163,14 +163,16 @@ void write_number(char *to, long value, long size)
 
 /* ---- files ---- */
 
-/* A file's content, ended by a newline and a zero byte; 0 if it cannot be opened. The size,
- * without these two, goes to *length. */
+/* A text, ended by a newline and a zero byte; 0 if it cannot be opened. The size, without these
+ * two, goes to *length. A zero byte in it is an error: what follows would not be seen. */
 char *read_file_sized(char *path, long *length)
 {
     long fd = syscall(SYS_OPEN, (long)path, 0, 0, 0);
     long size;
     long got;
     long done = 0;
+    long line = 1;
+    long i;
     char *content;
     if (fd < 0) {
         return 0;
@@ -189,6 +191,12 @@ char *read_file_sized(char *path, long *length)
         done += got;
     }
     syscall(SYS_CLOSE, fd, 0, 0, 0);
+    for (i = 0; i < size; i++) {
+        if (!content[i]) {
+            fail_at(path, line, "a zero byte", 0);
+        }
+        line += content[i] == '\n';
+    }
     content[size] = '\n';
     *length = size;
     return content;
