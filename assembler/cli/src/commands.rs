@@ -6,6 +6,7 @@ pub(crate) mod build;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod fetch;
+pub(crate) mod image;
 pub(crate) mod man;
 pub(crate) mod shell;
 pub(crate) mod store;

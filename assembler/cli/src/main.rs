@@ -20,6 +20,7 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Build(args) => commands::build::run(global, args),
         Command::Box(command) => commands::boxes::run(global, command),
+        Command::Image(command) => commands::image::run(global, command),
         Command::Check(args) => commands::check::run(global, args),
         Command::Fetch(args) => commands::fetch::run(global, args),
         Command::Shell(args) => commands::shell::run(global, args),
