@@ -7,6 +7,7 @@ mod boxes;
 mod building;
 mod downloads;
 mod hostile;
+mod image;
 mod recipes;
 mod same;
 mod stopping;
