@@ -307,3 +307,85 @@ fn a_disk_that_is_full_keeps_the_file_that_was_there() {
     assert_eq!(bytes(&bench.at("out.img")), b"before");
     assert_eq!(bench.names(), ["out.img", "tree"]);
 }
+
+/// A key, its certificate, a stub and a kernel: the least that makes a signed image.
+fn efi_bench() -> Bench {
+    let bench = Bench::new();
+    let stub = concat!(env!("CARGO_MANIFEST_DIR"), "/../../firmware/stub/build.sh");
+    let to = bench.at("stub.elf");
+    bench.tool("gcc", "sh", &[stub, "x86_64", to.to_str().unwrap()]);
+    let mut kernel = vec![0; 4096];
+    let mut put = |at: usize, bytes: &[u8]| kernel[at..at + bytes.len()].copy_from_slice(bytes);
+    put(0, b"MZ");
+    put(0x3c, &[64]);
+    put(64, b"PE\0\0\x64\x86");
+    put(84, &[240]);
+    put(88, &[0x0b, 2]);
+    put(88 + 68, &[10]);
+    bench.write("vmlinuz", &kernel);
+    let new = "req -x509 -newkey rsa:2048 -nodes -days 365 -subj /CN=db -keyout db.key -out db.pem";
+    bench.tool("openssl", "openssl", &new.split(' ').collect::<Vec<_>>());
+    bench
+}
+
+#[test]
+fn uki_is_signed_and_the_signature_comes_off() {
+    let bench = efi_bench();
+    bench.write("sbat.csv", b"sbat,1,SBAT Version,sbat,1,https://github.com/rhboot/shim\n");
+    let uki = |to: &str, more: &[&str]| {
+        let parts =
+            ["uki", "--stub", "stub.elf", "--kernel", "vmlinuz", "--from", "tree", "-o", to];
+        let texts =
+            ["--cmdline", "-quiet", "--uname", "6.12", "--sbat", "sbat.csv", "--epoch", "0"];
+        bench.image(&[&parts[..], &texts, more].concat())
+    };
+    let plain = uki("plain.efi", &[]).code(0).stdout;
+    assert!(plain.contains("  signed  no"), "{plain}");
+    let keys = ["--key", "db.key", "--certificate", "db.pem"];
+    let signed = uki("signed.efi", &keys).code(0).stdout;
+    assert!(signed.contains("  signed  yes"), "{signed}");
+    let hash =
+        |text: &str| text.lines().find(|line| line.starts_with("  image")).map(str::to_owned);
+    assert_eq!(hash(&plain), hash(&signed));
+    bench.tool("sbsigntool", "sbverify", &["--cert", "db.pem", "signed.efi"]);
+    let sections = bench.tool("binutils", "objdump", &["-h", "signed.efi"]);
+    for section in [".linux", ".initrd", ".cmdline", ".uname", ".sbat"] {
+        assert!(sections.contains(section), "{section}: {sections}");
+    }
+    bench.image(&["sign", "signed.efi", "-o", "off.efi"]).code(0);
+    assert!(bytes(&bench.at("off.efi")) == bytes(&bench.at("plain.efi")));
+    bench.image(&[&["sign", "plain.efi", "-o", "on.efi"][..], &keys].concat()).code(0);
+    assert!(bytes(&bench.at("on.efi")) == bytes(&bench.at("signed.efi")));
+    // A key that is reached by a command gives the same.
+    let external = |command: &str| {
+        let with = ["sign", "plain.efi", "-o", "by.efi", "--certificate", "db.pem", "--sign-with"];
+        bench.image(&[&with[..], &[command]].concat())
+    };
+    external("openssl pkeyutl -sign -inkey db.key").code(0);
+    assert!(bytes(&bench.at("by.efi")) == bytes(&bench.at("signed.efi")));
+    external(
+        "python3 -c 'import os,sys; sys.stdout.buffer.write(bytes.fromhex(os.environ[\"STAGEX_SHA256\"]))' \
+         | openssl pkeyutl -sign -inkey db.key -pkeyopt digest:sha256",
+    )
+    .code(0);
+    external("exit 3").code(1).says(&["exit 3 ended with", "3"]);
+    external("true").code(1).says(&["0 bytes, no signature"]);
+    external("echo no").code(1).says(&["not the certificate's"]);
+    bench
+        .image(&["sign", "vmlinuz", "--certificate", "db.pem", "-o", "no"])
+        .code(2)
+        .says(&["--key"]);
+    bench
+        .image(&["sign", "vmlinuz", "--key", "db.key", "-o", "no"])
+        .code(2)
+        .says(&["--certificate"]);
+    bench
+        .image(&["sign", "db.pem", "-o", "no"])
+        .code(1)
+        .says(&["db.pem: it does not begin with MZ"]);
+    uki("no", &["--ucode", "db.pem"]).code(1).says(&["microcode is not a cpio archive"]);
+    uki("no", &["--dtb", "db.pem"]).code(1).says(&["x86_64 kernels take no device tree"]);
+    let twice = uki("no", &["--initrd", "db.pem"]).code(2);
+    twice.says(&["--from"]);
+    assert!(bench.names().iter().all(|name| name != "no" && !name.starts_with('.')));
+}

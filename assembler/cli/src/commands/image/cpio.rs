@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::ValueHint;
 use stagex_image::{Image, cpio};
 
-use super::{Output, Source, compression::Compression, source};
+use super::{Output, Source, compression::Compression, source, uki::cpio_error};
 use crate::{args::Global, failure::Failure};
 
 /// What a cpio archive is made from.
@@ -32,12 +32,7 @@ impl Args {
         let loaded = self.source.load(self.output.path())?;
         // --drop-xattrs has done it, where it was said.
         let params = cpio::Params { drop_xattrs: false };
-        let layout = cpio::layout(&loaded.tree, &params).map_err(|error| match error {
-            cpio::Error::Xattr { .. } => {
-                Failure::failed(format!("{error}\nhelp: --drop-xattrs leaves them out"))
-            }
-            error => Failure::failed(error),
-        })?;
+        let layout = cpio::layout(&loaded.tree, &params).map_err(cpio_error)?;
         let before =
             self.prepend.iter().map(|path| source::file(path)).collect::<Result<Vec<_>, _>>()?;
         self.output.with(&[], |out| {

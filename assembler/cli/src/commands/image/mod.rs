@@ -7,7 +7,10 @@ mod fat;
 mod gpt;
 mod iso;
 mod output;
+mod sign;
+mod signing;
 mod source;
+mod uki;
 
 use std::process::ExitCode;
 
@@ -29,6 +32,10 @@ pub(crate) enum ImageCommand {
     Gpt(gpt::Args),
     /// An ISO 9660 image, which may boot from CD and stick, under BIOS and UEFI
     Iso(iso::Args),
+    /// Sign an EFI program for Secure Boot, or take its signature off
+    Sign(sign::Args),
+    /// A unified kernel image: kernel, initramfs and command line in one EFI program
+    Uki(uki::Args),
 }
 
 pub(crate) fn run(global: &Global, command: &ImageCommand) -> Result<ExitCode, Failure> {
@@ -37,6 +44,8 @@ pub(crate) fn run(global: &Global, command: &ImageCommand) -> Result<ExitCode, F
         ImageCommand::Fat(args) => args.write(),
         ImageCommand::Gpt(args) => args.write(),
         ImageCommand::Iso(args) => args.write(),
+        ImageCommand::Sign(args) => args.write(),
+        ImageCommand::Uki(args) => args.write(global),
     }?;
     Ok(ExitCode::SUCCESS)
 }
