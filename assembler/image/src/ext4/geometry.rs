@@ -80,7 +80,7 @@ impl Demand {
         u64::from(self.block == 1024)
     }
 
-    /// Blocks of a group: as many as a block has bits.
+    /// Blocks of a group, commonly: as many as a block has bits.
     fn per_group(&self) -> u64 {
         8 * self.block
     }
@@ -88,15 +88,16 @@ impl Demand {
     /// The geometry with the fewest groups that can hold all, where anything can; it may still
     /// lack the blocks that the trees of extents take.
     pub(super) fn smallest(&self) -> Option<Geometry> {
-        let mut per_group = self.per_group();
-        loop {
-            let geometry = self.fewest_groups(per_group)?;
-            if geometry.holds(self.inodes) {
-                return Some(geometry);
-            }
-            // More inodes than blocks: smaller groups, so that there are more of them.
-            per_group /= 2;
+        let geometry = self.fewest_groups(self.per_group())?;
+        if geometry.holds(self.inodes) {
+            return Some(geometry);
         }
+        // More inodes than blocks: smaller groups, so that there are more of them.
+        let groups = self.inodes.div_ceil(self.per_group());
+        let whole = Geometry::shape(self, self.per_group(), groups)?;
+        let blocks = (self.content + whole.overhead()).div_ceil(groups);
+        let per_group = blocks.next_multiple_of(8).clamp(PER_GROUP_MIN, self.per_group());
+        Geometry::shape(self, per_group, groups).filter(|geometry| geometry.holds(self.inodes))
     }
 
     fn fewest_groups(&self, per_group: u64) -> Option<Geometry> {
@@ -113,16 +114,21 @@ impl Demand {
 
     /// A geometry with one group more than `than`.
     pub(super) fn larger(&self, than: &Geometry) -> Option<Geometry> {
-        Geometry::shape(self, than.per_group, u64::from(than.groups) + 1)
+        let geometry = Geometry::shape(self, than.per_group, u64::from(than.groups) + 1);
+        geometry.filter(|geometry| geometry.holds(self.inodes))
     }
 
-    /// The geometries for a volume of `total` blocks, best first: the second leaves the last
-    /// group away, where that is too short for what it must hold.
+    /// The geometries for a volume of `total` blocks, best first. They have smaller groups where
+    /// there are more inodes than blocks, and may leave the last group away, where that is too
+    /// short for what it must hold.
     pub(super) fn exact(&self, total: u64) -> Vec<Geometry> {
-        let mut per_group = self.per_group();
         let blocks = total.saturating_sub(self.first());
+        let spread = blocks.div_ceil(self.inodes.div_ceil(self.per_group()).max(1));
+        let smallest = self.smallest().map(|geometry| geometry.per_group);
         let mut found = Vec::new();
-        while per_group >= PER_GROUP_MIN && found.is_empty() {
+        let sizes = [self.per_group(), spread.next_multiple_of(8)];
+        for per_group in sizes.into_iter().chain(smallest) {
+            let per_group = per_group.clamp(PER_GROUP_MIN, self.per_group());
             let groups = blocks.div_ceil(per_group);
             for groups in [groups, groups.saturating_sub(1)] {
                 let geometry = Geometry::shape(self, per_group, groups);
@@ -134,7 +140,6 @@ impl Demand {
                     }
                 }
             }
-            per_group /= 2;
         }
         found
     }
