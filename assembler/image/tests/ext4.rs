@@ -14,7 +14,6 @@ use std::{
 use common::*;
 use proptest::prelude::*;
 use stagex_image::{
-    Image,
     ext4::{self, Error, Ext4, Journal, Params, Size},
     identity::Guid,
 };
