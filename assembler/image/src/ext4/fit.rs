@@ -26,14 +26,7 @@ pub(super) fn fit(contents: &Contents<'_>, params: &Params) -> Result<Fit, Error
     match params.size {
         Size::Minimum => smallest(contents, params, blocks, 0),
         Size::Free(bytes) => smallest(contents, params, blocks, bytes.div_ceil(contents.block)),
-        Size::Exact(size) => match exact(contents, params, blocks, size / contents.block) {
-            Some(fit) => Ok(fit),
-            None => {
-                let needed = smallest(contents, params, blocks, 0)?.len;
-                // A journal may be longer in the size given than in the smallest.
-                Err(Error::TooSmall { size, needed: needed.max(size + 1) })
-            }
-        },
+        Size::Exact(size) => exact(contents, params, blocks, size),
     }
 }
 
@@ -87,8 +80,9 @@ fn smallest(
     }
 }
 
-fn exact(contents: &Contents<'_>, params: &Params, blocks: u64, total: u64) -> Option<Fit> {
+fn exact(contents: &Contents<'_>, params: &Params, blocks: u64, size: u64) -> Result<Fit, Error> {
     let block = contents.block;
+    let total = size / block;
     let journal = match params.journal {
         Journal::None => 0,
         Journal::Default => journal::default_blocks(total),
@@ -98,16 +92,24 @@ fn exact(contents: &Contents<'_>, params: &Params, blocks: u64, total: u64) -> O
     let used = contents.inode_count();
     let room = total.saturating_sub(content).saturating_sub(used * INODE / block);
     let wanted = used.saturating_add(free_inodes(params, room));
-    // Where the inodes that nobody asked for do not fit, there are fewer.
+    // Where inodes and blocks that nobody asked for do not fit, there are fewer.
     let fewest = if params.free_inodes.is_some() { wanted } else { used };
-    for inodes in [wanted, fewest] {
-        let demand = Demand { block, content, inodes, grow_to: params.grow_to };
+    let shortest = params.grow_to.or(Some(0));
+    for (inodes, grow_to) in
+        [(wanted, params.grow_to), (fewest, params.grow_to), (fewest, shortest)]
+    {
+        let demand = Demand { block, content, inodes, grow_to };
+        if demand.is_too_much(total) {
+            return Err(Error::TooLarge { block, blocks: total, inodes });
+        }
         for geometry in demand.exact(total) {
             let placement = contents.place(&geometry, journal);
             if geometry.end_of(placement.end) <= geometry.total {
-                return Some(Fit { geometry, placement, journal, len: total * block });
+                return Ok(Fit { geometry, placement, journal, len: size });
             }
         }
     }
-    None
+    let params = Params { size: Size::Minimum, ..params.clone() };
+    let needed = smallest(contents, &params, blocks, 0)?.len;
+    Err(Error::TooSmall { size, needed })
 }

@@ -118,6 +118,12 @@ impl Demand {
         geometry.filter(|geometry| geometry.holds(self.inodes))
     }
 
+    /// Whether `total` blocks are more than any volume has.
+    pub(super) fn is_too_much(&self, total: u64) -> bool {
+        let groups = total.div_ceil(self.per_group());
+        groups != 0 && Geometry::shape(self, self.per_group(), groups).is_none()
+    }
+
     /// The geometries for a volume of `total` blocks, best first. They have smaller groups where
     /// there are more inodes than blocks, and may leave the last group away, where that is too
     /// short for what it must hold.

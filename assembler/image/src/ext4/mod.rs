@@ -47,7 +47,8 @@ use crate::{
 /// How large a volume is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Size {
-    /// As small as the tree allows.
+    /// As small as the tree allows. What is free when it has been grown will be few inodes, since
+    /// these grow in proportion: to be written to, a volume should begin with some free.
     Minimum,
     /// As small as may be with so many bytes free.
     Free(u64),
