@@ -496,6 +496,12 @@ fn holes_depend_on_bytes_alone() {
     let content = Content::from_file(sparse.as_path(), 0, 2_000_003);
     let dense = Inode { metadata: metadata(0o644), kind: Kind::File(content) };
     assert!(from_memory == from_holes && from_memory == one(dense));
+    // Unless none are wanted.
+    let mut tree = empty();
+    tree.insert(path("f"), file(vec![0; 2_000_003])).unwrap();
+    let params = Params { holes: false, ..params() };
+    let file = checked(&ext4::layout(&tree, &params).unwrap(), folder.path());
+    assert_eq!(debugfs(&file, "blocks /f").split_whitespace().count(), 489);
 }
 
 #[test]
@@ -810,7 +816,7 @@ proptest! {
     fn any_tree_is_read_back(
         tree in trees(byte_names(), all_kinds()),
         attributes in prop::collection::vec(xattrs(), 1..8),
-        block in prop::sample::select(vec![2048u32, 4096]),
+        block in prop::sample::select(vec![1024u32, 2048, 4096]),
         journal in prop::sample::select(vec![Journal::None, Journal::Blocks(1024)]),
         size in prop_oneof![Just(None), (0..3_000_000u64).prop_map(Some)],
     ) {
@@ -824,7 +830,7 @@ proptest! {
                     metadata.xattrs.insert(name.as_bytes().into(), value.clone().into());
                 }
             }
-            // Targets of 2,048 bytes and more are for the larger blocks.
+            // Longer targets are for the larger blocks.
             let inode = tree.get(path).unwrap().inode;
             let too_long = matches!(&inode.kind, Kind::Symlink(t) if t.len() as u32 >= block);
             if too_long {
