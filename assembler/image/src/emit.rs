@@ -127,9 +127,10 @@ impl<'w> Emitter<'w> {
     }
 }
 
-struct Counter<'w> {
-    out: &'w mut dyn Write,
-    count: u64,
+/// Counts what is written through it.
+pub(crate) struct Counter<'w> {
+    pub(crate) out: &'w mut dyn Write,
+    pub(crate) count: u64,
 }
 
 impl Write for Counter<'_> {

@@ -11,15 +11,20 @@
 pub mod compress;
 pub mod cpio;
 pub mod disk;
+pub mod eif;
 pub mod ext4;
 pub mod fat;
 pub mod gpt;
 pub mod identity;
 pub mod iso;
 pub mod uki;
+pub mod verity;
+pub mod vmdisk;
 
+mod blocks;
 mod emit;
 mod index;
+mod parallel;
 mod path_check;
 mod time;
 

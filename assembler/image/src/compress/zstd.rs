@@ -1,4 +1,4 @@
-//! Streaming compression whose bytes depend on the content and the level alone.
+//! zstd frames (RFC 8878).
 
 use std::io::{self, Write};
 
