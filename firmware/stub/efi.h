@@ -30,7 +30,9 @@ typedef uint8_t efi_bool;
 #define EFI_UNSUPPORTED (EFI_ERROR_BIT | 3)
 #define EFI_BUFFER_TOO_SMALL (EFI_ERROR_BIT | 5)
 #define EFI_NOT_FOUND (EFI_ERROR_BIT | 14)
+#define EFI_ACCESS_DENIED (EFI_ERROR_BIT | 15)
 #define EFI_ALREADY_STARTED (EFI_ERROR_BIT | 20)
+#define EFI_SECURITY_VIOLATION (EFI_ERROR_BIT | 26)
 
 /* Appendix A */
 struct efi_guid {
@@ -59,7 +61,7 @@ struct efi_text_output {
 };
 
 /* 7.2 */
-enum { EFI_LOADER_DATA = 2 };
+enum { EFI_LOADER_DATA = 2, EFI_ACPI_RECLAIM_MEMORY = 9 };
 
 /* 4.4 and chapter 7 */
 struct efi_boot_services {
@@ -76,7 +78,7 @@ struct efi_boot_services {
 	void *reserved, *register_protocol_notify, *locate_handle;
 	efi_status(EFIAPI *locate_device_path)(const struct efi_guid *, struct efi_device_path **,
 					       efi_handle *);
-	void *install_configuration_table;
+	efi_status(EFIAPI *install_configuration_table)(const struct efi_guid *, void *table);
 	efi_status(EFIAPI *load_image)(efi_bool boot_policy, efi_handle parent,
 				       struct efi_device_path *, void *source, size_t size,
 				       efi_handle *image);
@@ -87,6 +89,10 @@ struct efi_boot_services {
 	efi_status(EFIAPI *stall)(size_t microseconds);
 	efi_status(EFIAPI *set_watchdog_timer)(size_t seconds, uint64_t code, size_t size,
 					       efi_char *data);
+	void *connect_controller, *disconnect_controller;
+	void *open_protocol, *close_protocol, *open_protocol_information;
+	void *protocols_per_handle, *locate_handle_buffer;
+	efi_status(EFIAPI *locate_protocol)(const struct efi_guid *, void *registration, void **);
 	/* the rest is not used */
 };
 
@@ -128,6 +134,18 @@ struct efi_load_file2 {
 				      efi_bool boot_policy, size_t *size, void *buffer);
 };
 
+/* UEFI Platform Initialization 1.8, volume 2, 12.9: what LoadImage asks about an image. */
+struct efi_security2 {
+	efi_status(EFIAPI *authenticate)(const struct efi_security2 *,
+					 const struct efi_device_path *, void *buffer, size_t size,
+					 efi_bool boot_policy);
+};
+
+#define EFI_SECURITY2_ARCH_GUID                                                                    \
+	{ 0x94ab2f58, 0x1438, 0x4ef1, { 0x91, 0x52, 0x18, 0x94, 0x1a, 0x3a, 0x0e, 0x68 } }
+/* 4.6 */
+#define EFI_DTB_TABLE_GUID                                                                         \
+	{ 0xb1b621d5, 0xf19c, 0x41a5, { 0x83, 0x0b, 0xd9, 0x15, 0x2c, 0x69, 0xaa, 0xe0 } }
 #define EFI_LOADED_IMAGE_GUID                                                                      \
 	{ 0x5b1b31a1, 0x9562, 0x11d2, { 0x8e, 0x3f, 0x00, 0xa0, 0xc9, 0x69, 0x72, 0x3b } }
 #define EFI_DEVICE_PATH_GUID                                                                       \

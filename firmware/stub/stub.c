@@ -2,13 +2,20 @@
  * The EFI stub of a unified kernel image.
  *
  * A unified kernel image is one PE file: this program, and beside it in sections of their own the
- * kernel (.linux), the initramfs (.initrd) and the command line (.cmdline). Firmware loads the
- * whole file and starts the stub, which
+ * kernel (.linux), the initramfs (.initrd) and the command line (.cmdline), and where it has them
+ * microcode (.ucode) and a device tree (.dtb). Firmware loads the whole file and starts the stub,
+ * which
  *
  *   1. finds those sections in its own image in memory,
- *   2. offers the initramfs where Linux looks for it (LoadFile2 on a vendor media device path),
- *   3. loads the kernel, which is an EFI program itself, from memory,
- *   4. hands it the command line and starts it.
+ *   2. offers microcode and initramfs, one behind the other, where Linux looks for them (LoadFile2
+ *      on a vendor media device path),
+ *   3. puts the device tree in the place of the firmware's,
+ *   4. loads the kernel, which is an EFI program itself, from memory,
+ *   5. hands it the command line and starts it.
+ *
+ * Under Secure Boot the firmware has checked the signature on the whole file by then, kernel
+ * included. The kernel by itself need have none: where the firmware refuses it for that, the stub
+ * vouches for these very bytes, and for nothing else.
  *
  * What the firmware or its boot menu pass as load options is not used: all that decides how the
  * machine boots is in the file, so that its hash, or a signature on it, covers all of it.
@@ -84,7 +91,7 @@ struct bytes {
 };
 
 struct sections {
-	struct bytes kernel, initrd, cmdline;
+	struct bytes kernel, initrd, ucode, cmdline, dtb;
 };
 
 static uint16_t get16(const uint8_t *p)
@@ -121,7 +128,9 @@ static efi_status find_sections(uint8_t *image, uint64_t size, struct sections *
 	} wanted[] = {
 		{ ".linux", &found->kernel },
 		{ ".initrd", &found->initrd },
+		{ ".ucode", &found->ucode },
 		{ ".cmdline", &found->cmdline },
+		{ ".dtb", &found->dtb },
 	};
 	uint64_t header, table, start, length;
 	size_t count, i, j;
@@ -160,7 +169,7 @@ static const struct efi_guid load_file2_guid = EFI_LOAD_FILE2_GUID;
 /* The protocol comes first, so that a pointer to it is a pointer to the whole. */
 struct initrd_file {
 	struct efi_load_file2 protocol;
-	struct bytes bytes;
+	struct bytes ucode, initrd;
 };
 
 struct initrd_path {
@@ -173,18 +182,24 @@ struct initrd_path {
 static efi_status EFIAPI load_initrd(struct efi_load_file2 *this, struct efi_device_path *path,
 				     efi_bool boot_policy, size_t *size, void *buffer)
 {
-	struct bytes *bytes = &((struct initrd_file *)this)->bytes;
+	const struct initrd_file *file = (const struct initrd_file *)this;
+	/* Linux looks for each archive on a multiple of 4 bytes. */
+	const size_t start = (file->ucode.size + 3) & ~(size_t)3;
+	const size_t all = start + file->initrd.size;
+	uint8_t *to = buffer;
 
 	if (boot_policy)
 		return EFI_UNSUPPORTED;
 	if (!path || !size)
 		return EFI_INVALID_PARAMETER;
-	if (!buffer || *size < bytes->size) {
-		*size = bytes->size;
+	if (!buffer || *size < all) {
+		*size = all;
 		return EFI_BUFFER_TOO_SMALL;
 	}
-	memcpy(buffer, bytes->start, bytes->size);
-	*size = bytes->size;
+	memcpy(to, file->ucode.start, file->ucode.size);
+	memset(to + file->ucode.size, 0, start - file->ucode.size);
+	memcpy(to + start, file->initrd.start, file->initrd.size);
+	*size = all;
 	return EFI_SUCCESS;
 }
 
@@ -220,6 +235,25 @@ static void withdraw_initrd(efi_handle handle, struct initrd_path *path, struct 
 	system_table->boot->uninstall_protocol(handle, &device_path_guid, path);
 }
 
+/* ---- The device tree ---- */
+
+/*
+ * Gives the kernel a device tree in the place of what the firmware has. It lies in memory that the
+ * kernel keeps until it has read it (UEFI 4.6).
+ */
+static efi_status install_dtb(const struct bytes *dtb)
+{
+	static const struct efi_guid dtb_guid = EFI_DTB_TABLE_GUID;
+	struct efi_boot_services *boot = system_table->boot;
+	void *copy;
+	efi_status status = boot->allocate_pool(EFI_ACPI_RECLAIM_MEMORY, dtb->size, &copy);
+
+	if (status != EFI_SUCCESS)
+		return status;
+	memcpy(copy, dtb->start, dtb->size);
+	return boot->install_configuration_table(&dtb_guid, copy);
+}
+
 /* ---- The kernel ---- */
 
 /* 10.3.2.3: names the memory that the kernel is loaded from. */
@@ -229,6 +263,51 @@ struct memory_path {
 	uint64_t first, last;
 	struct efi_device_path end;
 } __attribute__((packed));
+
+/* What the firmware asks while the kernel is loaded a second time. */
+static const struct bytes *vouched;
+static efi_status(EFIAPI *authenticate)(const struct efi_security2 *,
+					const struct efi_device_path *, void *, size_t, efi_bool);
+
+static efi_status EFIAPI vouch(const struct efi_security2 *this, const struct efi_device_path *path,
+			       void *buffer, size_t size, efi_bool boot_policy)
+{
+	if (buffer == vouched->start && size == vouched->size)
+		return EFI_SUCCESS;
+	return authenticate(this, path, buffer, size, boot_policy);
+}
+
+/*
+ * Loads the kernel. A first time as it is, so that the firmware measures it where it measures; only
+ * where Secure Boot refuses it, a second time with the stub's word for it. The signature on this
+ * image covers the kernel, and was checked before the stub ran: without Secure Boot, or with a
+ * signature that is wrong, nothing comes here.
+ */
+static efi_status load_kernel(efi_handle self, struct efi_device_path *path,
+			      const struct bytes *kernel, efi_handle *image)
+{
+	static const struct efi_guid security2_guid = EFI_SECURITY2_ARCH_GUID;
+	struct efi_boot_services *boot = system_table->boot;
+	struct efi_security2 *security;
+	efi_status status;
+
+	*image = NULL;
+	status = boot->load_image(0, self, path, kernel->start, kernel->size, image);
+	if (status != EFI_SECURITY_VIOLATION && status != EFI_ACCESS_DENIED)
+		return status;
+	if (boot->locate_protocol(&security2_guid, NULL, (void **)&security) != EFI_SUCCESS)
+		return status;
+	/* A refusal can leave a loaded image behind (7.4.1). */
+	if (*image)
+		boot->unload_image(*image);
+	*image = NULL;
+	vouched = kernel;
+	authenticate = security->authenticate;
+	security->authenticate = vouch;
+	status = boot->load_image(0, self, path, kernel->start, kernel->size, image);
+	security->authenticate = authenticate;
+	return status;
+}
 
 /* Widens the ASCII command line, and ends it with a NUL. */
 static efi_status widen(const struct bytes *ascii, efi_char **text, uint32_t *size)
@@ -260,13 +339,12 @@ static efi_status start_kernel(efi_handle self, const struct bytes *kernel,
 		.end = { EFI_PATH_END, EFI_PATH_END_ENTIRE, { 4, 0 } },
 	};
 	struct efi_loaded_image *loaded;
-	efi_handle image = NULL;
+	efi_handle image;
 	efi_char *options;
 	efi_status status;
 
-	status = boot->load_image(0, self, &path.node, kernel->start, kernel->size, &image);
+	status = load_kernel(self, &path.node, kernel, &image);
 	if (status != EFI_SUCCESS) {
-		/* A refusal by Secure Boot leaves a loaded image behind (7.4.1). */
 		if (image)
 			boot->unload_image(image);
 		return fail(u"the firmware does not load the kernel in this image", status);
@@ -307,8 +385,14 @@ efi_status EFIAPI efi_main(efi_handle self, struct efi_system_table *table)
 		return fail(u"this image is damaged", status);
 	if (!sections.kernel.size)
 		return fail(u"this image holds no kernel", EFI_NOT_FOUND);
-	if (sections.initrd.size) {
-		file.bytes = sections.initrd;
+	if (sections.dtb.size) {
+		status = install_dtb(&sections.dtb);
+		if (status != EFI_SUCCESS)
+			return fail(u"the kernel cannot be given its device tree", status);
+	}
+	if (sections.initrd.size || sections.ucode.size) {
+		file.initrd = sections.initrd;
+		file.ucode = sections.ucode;
 		status = offer_initrd(&initrd, &path, &file);
 		if (status != EFI_SUCCESS)
 			return fail(u"the initramfs cannot be offered to the kernel", status);

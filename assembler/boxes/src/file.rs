@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     io::{self, BufWriter, Write},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use stagex_tree::{Digest, DigestWriter};
@@ -16,9 +16,8 @@ pub fn write_aside(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<(Digest, u64), Error> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let aside = folder.join(format!(".{name}.{}.part", std::process::id()));
+    let folder = folder_of(path);
+    let aside = aside(path);
     let result = fs::create_dir_all(folder).and_then(|()| {
         let file = File::create(&aside)?;
         let mut out = DigestWriter::new(BufWriter::with_capacity(1 << 18, file));
@@ -38,6 +37,19 @@ pub fn write_aside(
     })
 }
 
+/// Where [`write_aside`] writes what is to become `path`.
+pub fn aside(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    folder_of(path).join(format!(".{name}.{}.part", std::process::id()))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,6 +67,13 @@ mod tests {
         assert!(error.unwrap_err().to_string().contains("broken"));
         assert_eq!(fs::read(&path).unwrap(), b"one");
         assert_eq!(fs::read_dir(folder.path().join("out")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_name_alone_is_a_file_here() {
+        assert_eq!(folder_of(Path::new("x.img")), Path::new("."));
+        assert!(aside(Path::new("x.img")).starts_with("."));
+        assert_eq!(folder_of(Path::new("a/x.img")), Path::new("a"));
     }
 
     #[test]

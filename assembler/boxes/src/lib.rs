@@ -14,7 +14,7 @@ mod stamp;
 
 pub use compose::{Composition, Part, Parts, RELEASE_PATH, needed_packages};
 pub use error::Error;
-pub use file::write_aside;
+pub use file::{aside, write_aside};
 pub use firmware::Firmware;
 pub use output::{Writer, Written, suffix, suffixes};
 pub use stamp::{Stamp, digest_of_box, fresh};

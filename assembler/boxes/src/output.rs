@@ -111,6 +111,8 @@ impl Writer<'_> {
             os_release: Some(composition.release.clone()),
             uname: composition.kernel_release.clone(),
             sbat: None,
+            ucode: None,
+            dtb: None,
         };
         let plan = uki.plan()?;
         let path = self.scratch.join("uki");

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueHint};
 use stagex_recipe::boxes::Architecture;
 
+use crate::commands::image::ImageCommand;
+
 /// Builds reproducible, bootstrapped OCI layers and boot images.
 #[derive(Debug, Parser)]
 #[command(
@@ -17,6 +19,8 @@ Examples:
   stagex box build airgap.iso       build out/x86_64/airgap.iso and all that it needs
   stagex box test airgap            boot it under QEMU and try it
   stagex bootstrap                  climb from the seed to a C compiler, and show each rung
+  stagex image fat --from esp -o esp.img
+                                    write a FAT volume of what a folder holds
   stagex build core-busybox         build a package and write it to out/core-busybox
   stagex check                      read every recipe and report all that is wrong
   stagex shell core-busybox         look around in a step that failed
@@ -68,6 +72,9 @@ pub(crate) enum Command {
     /// Build and test boot images
     #[command(subcommand, name = "box")]
     Box(BoxCommand),
+    /// Write images of file systems, disks and kernels from folders, tars and OCI image layouts
+    #[command(subcommand)]
+    Image(ImageCommand),
     /// Read every recipe of the project, or of a folder of packages, and report all that is wrong
     Check(Check),
     /// Bring the sources of packages, or of all, into the cache
@@ -220,7 +227,7 @@ pub(crate) enum StoreCommand {
     Gc,
 }
 
-fn architecture(text: &str) -> Result<Architecture, String> {
+pub(crate) fn architecture(text: &str) -> Result<Architecture, String> {
     Architecture::parse(text).ok_or_else(|| {
         let known: Vec<&str> = Architecture::ALL.iter().map(|each| each.name()).collect();
         format!("known are {}", known.join(", "))

@@ -7,6 +7,7 @@ pub(crate) mod build;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod fetch;
+pub(crate) mod image;
 pub(crate) mod man;
 pub(crate) mod report;
 pub(crate) mod shell;

@@ -21,6 +21,7 @@ fn main() -> ExitCode {
         Command::Bootstrap(args) => commands::bootstrap::run(global, args),
         Command::Build(args) => commands::build::run(global, args),
         Command::Box(command) => commands::boxes::run(global, command),
+        Command::Image(command) => commands::image::run(global, command),
         Command::Check(args) => commands::check::run(global, args),
         Command::Fetch(args) => commands::fetch::run(global, args),
         Command::Report(args) => commands::report::run(global, args),

@@ -1,8 +1,10 @@
 //! Times our writers beside the tools they replace, on the same tree, in one run.
 //!
-//! `cargo bench -p stagex-image [-- FOLDER…]`; by default /usr/share and /usr/include. Every writer
-//! is a process of its own, measured by GNU time (Debian package time), ours included: it reads
-//! the folders, builds the tree and writes the image into memory (/dev/shm where there is one).
+//! `cargo bench -p stagex-image [-- [--only FORMAT] FOLDER…]`; by default /usr/share and
+//! /usr/include. Every writer is a process of its own, measured by GNU time (Debian package time),
+//! ours included: it reads the folders, builds the tree and writes the image into memory (/dev/shm
+//! where there is one). `-- --make b|c FOLDER` makes a tree to measure: 540 directories of 100
+//! files of 1 KB, or a million files of 0 to 4 KB in 1,000 directories.
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a program for people")]
 
 #[path = "../tests/common/mod.rs"]
@@ -12,10 +14,14 @@ use std::{fs, path::Path, process::Command};
 
 use stagex_image::{
     compress::Zstd,
-    cpio,
+    cpio, ext4,
+    identity::Guid,
     iso::{self, Params},
 };
 use stagex_tree::{Tree, TreePath};
+
+/// What mke2fs and we put into a volume.
+const UUID: &str = "01234567-89ab-cdef-0123-456789abcdef";
 
 /// Runs of each writer, taken in turns.
 const ROUNDS: usize = 3;
@@ -28,6 +34,13 @@ fn main() {
     if arguments.first().is_some_and(|a| a == "--write") {
         return write(&arguments[1], Path::new(&arguments[2]), &arguments[3..]);
     }
+    if arguments.first().is_some_and(|a| a == "--make") {
+        return make(&arguments[1], Path::new(&arguments[2]));
+    }
+    let only = arguments.iter().position(|a| a == "--only").map(|at| {
+        arguments.remove(at);
+        arguments.remove(at)
+    });
     if arguments.is_empty() {
         arguments = ["/usr/share", "/usr/include"].map(str::to_owned).to_vec();
     }
@@ -38,6 +51,11 @@ fn main() {
     let ours = |kind: &str| -> Command {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--write", kind]).arg(&out).args(&arguments);
+        command
+    };
+    let ours_of = |kind: &str, folder: &Path| -> Command {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--write", kind]).arg(&out).arg(folder);
         command
     };
     let folders = arguments.join(" ");
@@ -56,7 +74,48 @@ fn main() {
         ))
     };
     let find = format!("find {folders} -print0 | sort -z | cpio -0oHnewc --reproducible --quiet");
-    let groups: [(&str, Vec<Writer<'_>>); 3] = [
+    let entries = read(&arguments).len();
+    // mke2fs takes one folder, and must be told how large to make the volume.
+    let one = match &arguments[..] {
+        [folder] => folder.into(),
+        _ => scratch.path().join("tree"),
+    };
+    let wanted = |format: &str| only.as_ref().is_none_or(|only| format.starts_with(only.as_str()));
+    if wanted("ext4") && arguments.len() > 1 {
+        fs::create_dir(&one).unwrap();
+        let whole = |folder: &String| fs::canonicalize(folder).unwrap();
+        let from_root = |folder: &String| whole(folder).strip_prefix("/").unwrap().to_path_buf();
+        let folders = arguments.iter().map(from_root);
+        let mut copy = Command::new("cp");
+        copy.args(["-a", "--parents"]).args(folders).arg(&one).current_dir("/");
+        common::ok("cp", &mut copy);
+    }
+    let size = || {
+        let bytes: u64 = read(&arguments)
+            .iter()
+            .filter_map(|entry| entry.inode.content())
+            .map(|content| content.len().next_multiple_of(4096))
+            .sum();
+        bytes + bytes / 20 + entries as u64 * 1024 + (96 << 20)
+    };
+    let mke2fs = || {
+        shell(format!(
+            "truncate -s {} {o} && mkfs.ext4 -qF -b4096 -N {} -U {UUID} \
+             -E hash_seed={UUID},lazy_itable_init=1 -d {} {o}",
+            size().next_multiple_of(4096),
+            entries + 1000,
+            one.display()
+        ))
+    };
+    let groups: [(&str, Vec<Writer<'_>>); 4] = [
+        (
+            "ext4",
+            vec![
+                ("ours", Box::new(|| ours_of("ext4", &one))),
+                ("mkfs.ext4 -d", Box::new(mke2fs)),
+                ("cp -a, no image", Box::new(|| shell(format!("cp -a {} {o}", one.display())))),
+            ],
+        ),
         (
             "cpio",
             vec![
@@ -83,15 +142,15 @@ fn main() {
             ],
         ),
     ];
-    println!("{} entries in {folders}\n", read(&arguments).len());
+    println!("{entries} entries in {folders}\n");
     println!("| format | writer | CPU s | wall s | peak MB | MB | CPU, ratio to ours |");
     println!("|---|---|---|---|---|---|---|");
-    for (format, writers) in &groups {
+    for (format, writers) in groups.iter().filter(|(format, _)| wanted(format)) {
         let mut runs = vec![Vec::new(); writers.len()];
         let mut sizes = vec![0; writers.len()];
         for _ in 0..ROUNDS {
             for (at, (_, command)) in writers.iter().enumerate() {
-                fs::remove_file(&out).ok();
+                fs::remove_file(&out).or_else(|_| fs::remove_dir_all(&out)).ok();
                 runs[at].push(measure(command(), scratch.path()));
                 sizes[at] = fs::metadata(&out).unwrap().len();
             }
@@ -160,6 +219,12 @@ fn write(kind: &str, out: &Path, folders: &[String]) {
     let mut file = fs::File::create(out).unwrap();
     match kind {
         "cpio" => cpio::layout(&tree, &Default::default()).unwrap().write(&mut file).unwrap(),
+        "ext4" => {
+            let uuid = Some(Guid::from_u128(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef));
+            let params =
+                ext4::Params { uuid, hash_seed: uuid, ..ext4::Params::new("", common::EPOCH) };
+            ext4::layout(&tree, &params).unwrap().write(&mut file).unwrap();
+        }
         "cpio.zst" => {
             let laid = cpio::layout(&tree, &Default::default()).unwrap();
             Zstd { level: 3, workers: 2 }.compress(&laid, &mut file).unwrap();
@@ -167,6 +232,24 @@ fn write(kind: &str, out: &Path, folders: &[String]) {
         _ => {
             let params = Params::new("X", common::EPOCH);
             iso::layout(&tree, &params).unwrap().write(&mut file).unwrap();
+        }
+    }
+}
+
+/// Makes one of the trees that are compared besides a real one.
+fn make(kind: &str, folder: &Path) {
+    let (folders, files) = match kind {
+        "b" => (540, 100),
+        "c" => (1000, 1000),
+        other => panic!("{other}: the trees are b and c"),
+    };
+    for number in 0..folders {
+        let at = folder.join(format!("folder-{number:04}"));
+        fs::create_dir_all(&at).unwrap();
+        for file in 0..files {
+            let len = if kind == "b" { 1024 } else { (number * 7919 + file * 104_729) % 4097 };
+            let bytes = common::filling(len, (number ^ file) as u8);
+            fs::write(at.join(format!("file-{file:04}.data")), bytes).unwrap();
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Writes a folder as an image: `pack KIND FOLDER OUT [BOOT-IMAGE]`.
 //!
-//! KIND is cpio, cpio.zst, fat12, fat16, fat32, disk (a GPT with the folder as its EFI system
+//! KIND is cpio, cpio.zst, ext4, fat12, fat16, fat32, disk (a GPT with the folder as its EFI system
 //! partition) or iso; an ISO with a BOOT-IMAGE, a FAT volume, boots from disc and stick.
 #![allow(clippy::unwrap_used, reason = "an example")]
 
@@ -12,7 +12,7 @@ use std::{fs::File, io::Write, path::Path};
 use stagex_image::{
     Image,
     compress::Zstd,
-    cpio, disk, fat,
+    cpio, disk, ext4, fat,
     gpt::Type,
     iso::{self, BootImage},
 };
@@ -31,6 +31,10 @@ fn main() {
         "cpio.zst" => {
             let laid = cpio::layout(&tree, &Default::default()).unwrap();
             Zstd::new(2).compress(&laid, &mut out).unwrap();
+        }
+        "ext4" => {
+            let params = ext4::Params::new("stagex", common::EPOCH);
+            ext4::layout(&tree, &params).unwrap().write(&mut out).unwrap();
         }
         "fat12" => fat(fat::Width::Fat12).write(&mut out).unwrap(),
         "fat16" => fat(fat::Width::Fat16).write(&mut out).unwrap(),

@@ -38,6 +38,8 @@ types! {
     "esp" 0xc12a7328_f81f_11d2_ba4b_00a0c93ec93b,
     "home" 0x933ac7e1_2eb4_4f13_b844_0e14e2aef915,
     "linux-generic" 0x0fc63daf_8483_4772_8e79_3d69d8477de4,
+    "linux-luks" 0xca7d7ccb_63ed_4c53_861c_1742536059cc,
+    "linux-lvm" 0xe6d6d379_f507_44c2_a23c_238f2a3df928,
     "linux-root-arm64" 0xb921b045_1df0_41c3_af44_4c6f280d3fae,
     "linux-root-riscv64" 0x72ec70a6_cf74_40e6_bd49_4bda08e8f224,
     "linux-root-verity-arm64" 0xdf3300ce_d69f_4c92_978c_9bfb0f38d820,
@@ -51,13 +53,33 @@ types! {
     "linux-usr-riscv64" 0xbeaec34b_8442_439b_a40b_984381ed097d,
     "linux-usr-verity-arm64" 0x6e11a4e7_fbca_4ded_b9e9_e1a512bb664e,
     "linux-usr-verity-riscv64" 0x8f1056be_9b05_47c4_81d6_be53128e5b54,
+    "linux-usr-verity-sig-arm64" 0xc23ce4ff_44bd_4b00_b2d4_b41b3419e02a,
+    "linux-usr-verity-sig-riscv64" 0xd2f9000a_7a18_453f_b5cd_4d32f77a7b32,
+    "linux-usr-verity-sig-x86-64" 0xe7bb33fb_06cf_4e81_8273_e543b413e2e2,
     "linux-usr-verity-x86-64" 0x77ff5f63_e7b6_4633_acf4_1565b864c0e6,
     "linux-usr-x86-64" 0x8484680c_9521_48c6_9c11_b0720656f69e,
     "srv" 0x3b8f8425_20e0_4f3b_907f_1a25a76f98e8,
     "swap" 0x0657fd6d_a4ab_43c4_84e5_0933c84b4f4f,
     "tmp" 0x7ec6f557_3bc5_4aca_b293_16ef5df639d1,
+    "user-home" 0x773f91ef_66d4_49b5_bd83_d683bf40ad16,
     "var" 0x4d21b016_b534_45c2_a9fb_5c16e091fd2d,
     "xbootldr" 0xbc13c2ff_59e6_4262_a352_b275fd6f7172,
+}
+
+/// The attributes that have a name, each with its bit: those of UEFI, and those that the
+/// Discoverable Partitions Specification gives to its types.
+pub const ATTRIBUTES: &[(&str, u32)] = &[
+    ("required", 0),
+    ("no-block-io", 1),
+    ("legacy-boot", 2),
+    ("grow-file-system", 59),
+    ("read-only", 60),
+    ("no-auto", 63),
+];
+
+/// The attribute called `name`, as the one bit that is set; see [`ATTRIBUTES`].
+pub fn attribute(name: &str) -> Option<u64> {
+    ATTRIBUTES.iter().find(|(known, _)| *known == name).map(|&(_, bit)| 1 << bit)
 }
 
 impl Type {
@@ -248,18 +270,21 @@ fn mbr(total: u64, entries: &[Entry], boot_code: &[u8; 440]) -> Result<Vec<u8>, 
         let active = if records.len() == 1 { 0x80 } else { 0 };
         records.push((active, entry.kind.mbr(), first, sectors));
     }
-    for ((active, kind, first, sectors), place) in
-        records.into_iter().zip(bytes[446..510].chunks_exact_mut(16))
-    {
-        place[0] = active;
-        place[1..4].copy_from_slice(&chs(first));
-        place[4] = kind;
-        place[5..8].copy_from_slice(&chs(first.saturating_add(sectors - 1)));
-        place[8..12].copy_from_slice(&first.to_le_bytes());
-        place[12..].copy_from_slice(&sectors.to_le_bytes());
+    for (record, place) in records.into_iter().zip(bytes[446..510].chunks_exact_mut(16)) {
+        mbr_record(place, record);
     }
     bytes[510..].copy_from_slice(&[0x55, 0xaa]);
     Ok(bytes)
+}
+
+/// A partition's record in an MBR, 16 bytes: 0x80 where it is active, type, first sector, sectors.
+pub(crate) fn mbr_record(place: &mut [u8], (active, kind, first, sectors): (u8, u8, u32, u32)) {
+    place[0] = active;
+    place[1..4].copy_from_slice(&chs(first));
+    place[4] = kind;
+    place[5..8].copy_from_slice(&chs(first.saturating_add(sectors.saturating_sub(1))));
+    place[8..12].copy_from_slice(&first.to_le_bytes());
+    place[12..16].copy_from_slice(&sectors.to_le_bytes());
 }
 
 /// A sector's address in cylinders, heads (255) and sectors (63), or the last such address.
@@ -307,6 +332,13 @@ mod tests {
         assert_eq!(guids.len(), TYPES.len());
         assert_eq!(Type::named("esp"), Some(Type::ESP));
         assert_eq!(Type::named("nothing"), None);
+    }
+
+    #[test]
+    fn attributes_are_single_bits() {
+        assert_eq!(attribute("read-only"), Some(1 << 60));
+        assert_eq!(attribute("no-auto"), Some(1 << 63));
+        assert_eq!(attribute("read-write"), None);
     }
 
     #[test]

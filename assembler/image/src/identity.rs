@@ -24,6 +24,19 @@ impl Guid {
         Self(bytes)
     }
 
+    /// The GUID that a text of the usual form means, in either case.
+    pub fn parse(text: &str) -> Option<Self> {
+        let dashes = [8, 13, 18, 23];
+        let is_right = |(at, byte): (usize, u8)| match dashes.contains(&at) {
+            true => byte == b'-',
+            false => byte.is_ascii_hexdigit(),
+        };
+        if text.len() != 36 || !text.bytes().enumerate().all(is_right) {
+            return None;
+        }
+        u128::from_str_radix(&text.replace('-', ""), 16).ok().map(Self::from_u128)
+    }
+
     /// The bytes as GPT and EFI store them: the first three fields little-endian.
     pub fn mixed_endian(&self) -> [u8; 16] {
         let mut bytes = self.0;
@@ -64,6 +77,12 @@ mod tests {
         let esp = Guid::from_u128(0xc12a7328_f81f_11d2_ba4b_00a0c93ec93b);
         assert_eq!(esp.to_string(), "c12a7328-f81f-11d2-ba4b-00a0c93ec93b");
         assert_eq!(esp.mixed_endian()[..8], [0x28, 0x73, 0x2a, 0xc1, 0x1f, 0xf8, 0xd2, 0x11]);
+        assert_eq!(Guid::parse("C12A7328-F81F-11D2-BA4B-00A0C93EC93B"), Some(esp));
+        for wrong in
+            ["", "c12a7328f81f11d2ba4b00a0c93ec93b", "+12a7328-f81f-11d2-ba4b-00a0c93ec93b"]
+        {
+            assert_eq!(Guid::parse(wrong), None, "{wrong}");
+        }
         let seed = Digest::of(b"x");
         let text = Guid::derive(&seed, "disk").to_string();
         assert_eq!(&text[14..15], "8", "{text}");

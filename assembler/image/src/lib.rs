@@ -12,6 +12,7 @@ pub mod compress;
 pub mod cpio;
 pub mod disk;
 pub mod eif;
+pub mod ext4;
 pub mod fat;
 pub mod gpt;
 pub mod identity;

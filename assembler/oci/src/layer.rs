@@ -152,23 +152,21 @@ impl LayerTree {
     /// path that is a directory of this layer becomes opaque, sockets go, every modification
     /// time becomes `epoch`.
     pub fn settle(&mut self, epoch: u64) -> Result<(), LayerError> {
+        self.settle_at(Some(i64::try_from(epoch).unwrap_or(i64::MAX)))
+    }
+
+    /// As [`LayerTree::settle`], with the times as they are where `mtime` is none.
+    pub(crate) fn settle_at(&mut self, mtime: Option<i64>) -> Result<(), LayerError> {
         let mut sockets = Vec::new();
-        let mut retime = Vec::new();
-        let mtime = i64::try_from(epoch).unwrap_or(i64::MAX);
         for entry in self.tree.iter() {
-            if entry.inode.metadata.mtime != mtime {
-                retime.push(entry.path.clone());
-            }
             if matches!(entry.inode.kind, Kind::Socket) {
                 sockets.push(entry.path.clone());
                 continue;
             }
             check_entry(entry.path, entry.inode)?;
         }
-        for path in &retime {
-            if let Some(metadata) = self.tree.metadata_mut(path) {
-                metadata.mtime = mtime;
-            }
+        if let Some(mtime) = mtime {
+            self.tree.all_metadata_mut().for_each(|metadata| metadata.mtime = mtime);
         }
         for path in &sockets {
             self.tree.remove(path)?;
@@ -178,7 +176,7 @@ impl LayerTree {
         // An implied directory says nothing about itself.
         for path in &self.implied {
             if let Some(metadata) = self.tree.metadata_mut(path) {
-                *metadata = Metadata { mtime, ..Metadata::new(0o755) };
+                *metadata = Metadata { mtime: mtime.unwrap_or(0), ..Metadata::new(0o755) };
             }
         }
         Ok(())

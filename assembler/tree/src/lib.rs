@@ -2,7 +2,8 @@
 //!
 //! A [`Tree`] is a complete description of a file hierarchy: sorted paths, metadata, and file
 //! contents by reference. It can be read from a layer, composed with others, and written as any
-//! image format. Building one never touches the file system; only reading a [`Content`] does.
+//! image format. Building one never touches the file system; only reading a [`Content`] does, and
+//! [`read_folder`], which makes a tree of what lies on a disk.
 //!
 //! Order is part of the type: paths iterate in component order, a directory immediately before
 //! what it holds, so a writer that walks a tree is deterministic without sorting anything.
@@ -10,6 +11,7 @@
 mod builder;
 mod content;
 mod digest;
+mod folder;
 mod naming;
 mod path;
 mod tree;
@@ -17,5 +19,6 @@ mod tree;
 pub use builder::TreeBuilder;
 pub use content::{Content, Source};
 pub use digest::{Digest, DigestReader, DigestWriter, ParseDigestError};
+pub use folder::{FolderError, read_folder};
 pub use path::{PathError, TreePath};
 pub use tree::{Device, Entry, Inode, InodeId, Kind, Metadata, Tree, TreeError};

@@ -199,6 +199,11 @@ impl Tree {
         Some(&mut self.inodes.get_mut(id.0)?.as_mut()?.inode.metadata)
     }
 
+    /// The metadata of every inode, once each, to change it.
+    pub fn all_metadata_mut(&mut self) -> impl Iterator<Item = &mut Metadata> {
+        self.inodes.iter_mut().flatten().map(|slot| &mut slot.inode.metadata)
+    }
+
     /// All entries, each directory immediately before what it holds.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = Entry<'_>> {
         self.paths.iter().filter_map(|(path, &id)| Some(Entry { path, id, inode: self.inode(id)? }))
@@ -417,6 +422,9 @@ mod tests {
         assert_eq!(tree, copy);
         copy.link(path("c"), &path("b")).unwrap();
         assert_ne!(tree, copy);
+        assert_eq!(copy.all_metadata_mut().count(), 2);
+        copy.all_metadata_mut().for_each(|metadata| metadata.uid = 7);
+        assert!(copy.iter().all(|entry| entry.inode.metadata.uid == 7));
     }
 
     proptest! {

@@ -8,6 +8,7 @@ mod boxes;
 mod building;
 mod downloads;
 mod hostile;
+mod image;
 mod recipes;
 mod same;
 mod stopping;

@@ -11,9 +11,19 @@ fn help_and_version() {
     for text in ["stagex box build airgap.iso", "Exit codes: 0 done, 1", "--cache", "shell"] {
         assert!(help.contains(text), "{text}:\n{help}");
     }
-    for command in
-        ["build", "box", "check", "fetch", "report", "shell", "store", "completions", "man"]
-    {
+    for command in [
+        "build",
+        "box",
+        "image",
+        "bootstrap",
+        "check",
+        "fetch",
+        "report",
+        "shell",
+        "store",
+        "completions",
+        "man",
+    ] {
         let help = project.stagex([command, "--help"]).code(0).stdout;
         assert!(help.contains("Usage: stagex "), "{help}");
     }
@@ -37,7 +47,13 @@ fn completions_and_manual_pages() {
     let folder = project.folder().join("man");
     project.stagex(["man", folder.to_str().unwrap()]).code(0);
     let pages = project.paths(&folder);
-    for page in ["stagex.1", "stagex-build.1", "stagex-box-build.1", "stagex-store-gc.1"] {
+    for page in [
+        "stagex.1",
+        "stagex-build.1",
+        "stagex-box-build.1",
+        "stagex-image-iso.1",
+        "stagex-store-gc.1",
+    ] {
         assert!(pages.iter().any(|name| name == page), "{page} is not among {pages:?}");
     }
     let page = fs::read_to_string(folder.join("stagex.1")).unwrap();

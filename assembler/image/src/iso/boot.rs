@@ -12,6 +12,10 @@ const PLATFORM_EFI: u8 = 0xef;
 /// What is booted: first block and bytes of each image.
 pub(super) struct Boot {
     pub(super) bios: Option<(u64, u64)>,
+    /// Sectors that a BIOS loads, where not all.
+    pub(super) bios_load: Option<u16>,
+    /// The number of the entry that a boot information table is written into.
+    pub(super) info: Option<u32>,
     pub(super) efi: Option<(u64, u64)>,
 }
 
@@ -23,7 +27,11 @@ pub(super) fn sectors(len: u64) -> u64 {
 impl Boot {
     /// The catalogue, one block: the first image is its default entry, a second one a section.
     pub(super) fn catalogue(&self) -> [u8; BLOCK as usize] {
-        let images = [(PLATFORM_BIOS, self.bios), (PLATFORM_EFI, self.efi)];
+        let load = |(first, len): (u64, u64)| match self.bios_load {
+            Some(sectors) => (first, u64::from(sectors) * 512),
+            None => (first, len),
+        };
+        let images = [(PLATFORM_BIOS, self.bios.map(load)), (PLATFORM_EFI, self.efi)];
         let mut images = images.into_iter().filter_map(|(kind, image)| Some((kind, image?)));
         let mut block = [0; BLOCK as usize];
         let mut places = block.chunks_exact_mut(ENTRY);
@@ -39,6 +47,26 @@ impl Boot {
             entry(next(), image);
         }
         block
+    }
+}
+
+/// Where a boot information table ends in its file.
+pub(super) const INFO_END: u64 = 64;
+
+/// Writes the table into a boot file, which begins at the block `first` (mkisofs(8), "EL TORITO
+/// BOOT INFORMATION TABLE").
+pub(super) fn put_info(bytes: &mut [u8], first: u32) {
+    let end = INFO_END as usize;
+    let Some((head, rest)) = bytes.split_at_mut_checked(end) else { return };
+    let sum = rest.chunks(4).fold(0_u32, |sum, chunk| {
+        let mut word = [0; 4];
+        word[..chunk.len()].copy_from_slice(chunk);
+        sum.wrapping_add(u32::from_le_bytes(word))
+    });
+    let len = (end + rest.len()) as u32;
+    head[8..].fill(0);
+    for (word, place) in [16, first, len, sum].into_iter().zip(head[8..].chunks_exact_mut(4)) {
+        place.copy_from_slice(&word.to_le_bytes());
     }
 }
 

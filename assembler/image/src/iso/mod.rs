@@ -68,8 +68,17 @@ pub struct Params<'a> {
     /// The file of the tree that a BIOS boots from a disc, loaded whole, without emulation: at
     /// most 32 MiB.
     pub bios: Option<TreePath>,
+    /// How many sectors of 512 bytes a BIOS loads of that file; all of it by default. Boot loaders
+    /// that load the rest of themselves ask for 4.
+    pub bios_load: Option<u16>,
+    /// Writes into that file, from byte 8 to 63, where it and the volume lie, as the boot loaders
+    /// of ISOLINUX and GRUB expect.
+    pub boot_info: bool,
     /// Code in the MBR that a BIOS runs from a stick; zeros for none.
     pub boot_code: [u8; 440],
+    /// Shows the EFI system partition, or else the whole image, in the MBR as an active partition
+    /// too: some BIOSes start no stick without one.
+    pub hybrid_mbr: bool,
     /// What the GUIDs of the partition table are derived from; by default the tree, whose
     /// contents are then read once for it.
     pub seed: Option<Digest>,
@@ -85,7 +94,10 @@ impl Params<'_> {
             joliet: false,
             efi: None,
             bios: None,
+            bios_load: None,
+            boot_info: false,
             boot_code: [0; 440],
+            hybrid_mbr: false,
             seed: None,
         }
     }
@@ -163,6 +175,14 @@ pub enum Error {
         /// Its size in bytes.
         len: u64,
     },
+    /// A boot image with no room for what is to be written into it.
+    #[error("{path}: {len} bytes have no room for a boot information table, which ends at byte 64")]
+    BootInfo {
+        /// The file.
+        path: TreePath,
+        /// Its size in bytes.
+        len: u64,
+    },
     /// A content could not be read for the GUIDs.
     #[error("a file could not be read for the image's GUIDs: {source}")]
     Read {
@@ -219,6 +239,9 @@ pub fn layout<'a>(tree: &'a Tree, params: &Params<'a>) -> Result<Layout<'a>, Err
             let len = len_of(&index, number);
             if boot::sectors(len) > u64::from(u16::MAX) {
                 return Err(Error::BiosTooLarge { path: path.clone(), len });
+            }
+            if params.boot_info && len < boot::INFO_END {
+                return Err(Error::BootInfo { path: path.clone(), len });
             }
             Some(number)
         }
@@ -281,7 +304,8 @@ pub fn layout<'a>(tree: &'a Tree, params: &Params<'a>) -> Result<Layout<'a>, Err
     }
     let bios =
         bios_file.map(|number| (u64::from(contents[number as usize]), len_of(&index, number)));
-    let boot = Boot { bios, efi };
+    let info = bios_file.filter(|_| params.boot_info).map(|number| index.firsts[number as usize]);
+    let boot = Boot { bios, bios_load: params.bios_load, info, efi };
     let partition = match efi {
         Some((first, len)) => Some(partition(tree, params, total, first, len)?),
         None => None,
@@ -324,10 +348,9 @@ impl Image for Layout<'_> {
 
     fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         let mut out = Emitter::new(out);
-        if let Some(tables) = &self.tables {
-            out.put(&tables.primary)?;
-        } else {
-            out.put(&self.descriptors.boot_code)?;
+        match &self.tables {
+            Some(tables) => out.put(&tables.primary)?,
+            None => out.put(&self.descriptors.first_sector(self.plan.total))?,
         }
         out.pad_to(SYSTEM * BLOCK)?;
         self.descriptors.emit(&mut out, self)?;
@@ -342,7 +365,13 @@ impl Image for Layout<'_> {
         for &number in &self.order {
             out.pad_to(u64::from(self.plan.contents[number as usize]) * BLOCK)?;
             let entry = &self.index.entries[number as usize];
-            if let Some(content) = entry.inode.content() {
+            let Some(content) = entry.inode.content() else { continue };
+            if self.boot.info == Some(number) {
+                // Small enough for a BIOS, hence for memory.
+                let mut bytes = content.read()?;
+                boot::put_info(&mut bytes, self.plan.contents[number as usize]);
+                out.put(&bytes)?;
+            } else {
                 out.content(entry.path, content)?;
             }
         }
@@ -414,7 +443,7 @@ fn partition(
         sectors: len.next_multiple_of(ALIGN) / gpt::SECTOR,
         attributes: 0,
         name: "esp".to_owned(),
-        in_mbr: false,
+        in_mbr: params.hybrid_mbr,
     };
     let guid = Guid::derive(&seed, "disk");
     let sectors = total * (BLOCK / gpt::SECTOR);

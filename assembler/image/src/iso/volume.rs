@@ -3,14 +3,23 @@
 use std::io;
 
 use super::{BLOCK, Error, Layout, Params, SYSTEM, directory::Hierarchy};
-use crate::{emit::Emitter, time::Civil};
+use crate::{
+    emit::Emitter,
+    gpt::{self, SECTOR},
+    time::Civil,
+};
+
+/// The type of a partition that holds a whole image: one that Windows does not look into, as
+/// isohybrid has it.
+const WHOLE_IMAGE: u8 = 0x17;
 
 /// What the descriptors say besides where things lie.
 pub(super) struct Descriptors {
     label: String,
     publisher: String,
     date: [u8; 17],
-    pub(super) boot_code: [u8; 440],
+    boot_code: [u8; 440],
+    hybrid_mbr: bool,
 }
 
 impl Descriptors {
@@ -31,7 +40,20 @@ impl Descriptors {
             publisher: params.publisher.clone(),
             date,
             boot_code: params.boot_code,
+            hybrid_mbr: params.hybrid_mbr,
         })
+    }
+
+    /// The first sector of an image of `total` blocks that has no partition table of its own.
+    pub(super) fn first_sector(&self, total: u64) -> [u8; 512] {
+        let mut sector = [0; 512];
+        sector[..440].copy_from_slice(&self.boot_code);
+        if self.hybrid_mbr {
+            let sectors = u32::try_from(total * (BLOCK / SECTOR)).unwrap_or(u32::MAX);
+            gpt::mbr_record(&mut sector[446..462], (0x80, WHOLE_IMAGE, 0, sectors));
+            sector[510..].copy_from_slice(&[0x55, 0xaa]);
+        }
+        sector
     }
 
     /// Writes the primary descriptor, El Torito's, Joliet's and the terminator.

@@ -58,6 +58,20 @@ pub enum UkiError {
         /// Where, in bytes from its start.
         offset: usize,
     },
+    /// A part that this machine's kernels have no use for.
+    #[error("{machine} kernels take no {part}")]
+    NotForMachine {
+        /// `microcode` or `device tree`.
+        part: &'static str,
+        /// The machine.
+        machine: Machine,
+    },
+    /// Microcode that the kernel would not find.
+    #[error("the microcode is not a cpio archive (newc, not compressed), as the kernel expects it")]
+    Ucode,
+    /// Bytes that are no device tree.
+    #[error("the device tree is not one compiled blob (dtb)")]
+    Dtb,
     /// All parts together do not fit in a PE image.
     #[error("the image would take {bytes} bytes of memory, and PE ends at {max}")]
     TooLarge {
@@ -179,6 +193,17 @@ pub enum PeError {
     /// The headers end before what they announce.
     #[error("its headers end early")]
     Truncated,
+    /// Bytes that stand between sections, which not all who hash the image take in.
+    #[error("bytes {from:#x} to {to:#x} belong to no section, or to two")]
+    Gap {
+        /// Where they begin.
+        from: u64,
+        /// Where the next section begins, or the headers end.
+        to: u64,
+    },
+    /// A certificate table that is not what stands at the end.
+    #[error("its certificate table is not at its end")]
+    Certificates,
     /// A section whose bytes are not in the file.
     #[error("section {name} ends at byte {end}, and the file at {len}")]
     Section {

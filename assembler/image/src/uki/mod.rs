@@ -7,20 +7,25 @@
 //! them. Nothing in the image depends on anything but those parts.
 //!
 //! [`Uki`] says what goes in, [`Uki::plan`] checks and lays it out, and the [`Plan`] is an
-//! [`Image`](crate::Image) to be written. [`PeImage`] reads any PE image back.
+//! [`Image`](crate::Image) to be written, signed or not ([`Plan::sign`]). [`PeImage`] reads any PE
+//! image back.
 
 mod cmdline;
 mod elf;
 mod error;
 mod pe;
+mod plan;
 mod read;
+mod sign;
 mod write;
 
 pub use cmdline::check_cmdline;
 pub use error::{CmdlineProblem, PeError, StubProblem, UkiError};
 pub use pe::Machine;
+pub use plan::Plan;
 pub use read::{PeImage, Section};
-pub use write::{Plan, Uki};
+pub use sign::{Certificate, Certificates, RsaKey, SignError, Signer, digest_info};
+pub use write::Uki;
 
 #[cfg(test)]
 mod tests;

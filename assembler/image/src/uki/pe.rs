@@ -74,8 +74,10 @@ pub(super) const COFF_HEADER: usize = 24;
 pub(super) const OPTIONAL_HEADER: usize = 240;
 /// One entry of the section table.
 pub(super) const SECTION_HEADER: usize = 40;
-/// Where the checksum stands in the file.
-pub(super) const CHECKSUM_OFFSET: usize = DOS_HEADER + COFF_HEADER + 64;
+/// Where the checksum stands, from the PE header on.
+pub(super) const CHECKSUM: usize = COFF_HEADER + 64;
+/// Where the place and length of the certificate table stand, from the PE header on.
+pub(super) const CERTIFICATES: usize = COFF_HEADER + 112 + 4 * 8;
 
 /// PE32+.
 pub(super) const MAGIC: u16 = 0x20b;

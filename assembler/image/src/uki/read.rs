@@ -7,7 +7,7 @@ use stagex_tree::{Content, Source};
 use super::{Machine, PeError, pe};
 
 /// How much of a file its headers may take, in bytes.
-const MAX_HEADERS: u64 = 1 << 16;
+pub(super) const MAX_HEADERS: u64 = 1 << 16;
 /// How much of a text section is read, in bytes.
 const MAX_TEXT: u64 = 1 << 20;
 
@@ -158,13 +158,13 @@ fn section(head: &[u8], at: u64, len: u64) -> Result<Section, PeError> {
 }
 
 /// A little-endian number of `size` bytes, at most 8.
-fn get(bytes: &[u8], offset: u64, size: usize) -> Option<u64> {
+pub(super) fn get(bytes: &[u8], offset: u64, size: usize) -> Option<u64> {
     let start = usize::try_from(offset).ok()?;
     let bytes = bytes.get(start..start.checked_add(size)?)?;
     Some(bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte)))
 }
 
-fn slice(whole: &Content, offset: u64, len: u64) -> io::Result<Content> {
+pub(super) fn slice(whole: &Content, offset: u64, len: u64) -> io::Result<Content> {
     if len == 0 {
         return Ok(Content::from_bytes([]));
     }

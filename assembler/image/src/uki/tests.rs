@@ -72,6 +72,8 @@ fn uki(machine: Machine) -> Uki {
         os_release: Some("ID=airgap\n".into()),
         uname: None,
         sbat: Some("sbat,1,SBAT Version,sbat,1,https://github.com/rhboot/shim\n".into()),
+        ucode: None,
+        dtb: None,
     }
 }
 

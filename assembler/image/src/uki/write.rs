@@ -1,15 +1,13 @@
 //! Lays a unified kernel image out and writes it.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 
 use stagex_tree::Content;
 
-use crate::Image;
-
 use super::{
-    Machine, PeError, StubProblem, UkiError, check_cmdline,
+    Machine, PeError, Plan, StubProblem, UkiError, check_cmdline,
     elf::{self, Stub},
-    pe::{self, Checksum},
+    pe,
     read::parse_head,
 };
 
@@ -35,16 +33,10 @@ pub struct Uki {
     pub uname: Option<String>,
     /// The SBAT table (CSV), which shim wants to see in what it starts.
     pub sbat: Option<String>,
-}
-
-/// A checked and laid out image, ready to be written.
-#[derive(Debug)]
-pub struct Plan {
-    machine: Machine,
-    headers: Vec<u8>,
-    /// What follows the headers; each part is padded to a sector.
-    parts: Vec<Content>,
-    len: u64,
+    /// Microcode for x86 processors, as an uncompressed cpio archive: it comes before the initramfs.
+    pub ucode: Option<Content>,
+    /// The device tree that the kernel is given instead of the firmware's, on arm64 and riscv64.
+    pub dtb: Option<Content>,
 }
 
 impl Uki {
@@ -73,10 +65,18 @@ impl Uki {
             }
             layout.add(name, pe::DATA | pe::READ, Content::from_bytes(text.as_bytes()))?;
         }
+        if let Some(dtb) = &self.dtb {
+            check_dtb(dtb, stub.machine)?;
+            layout.add(".dtb", pe::DATA | pe::READ, dtb.clone())?;
+        }
         // Last, because they are large: what inspects the small ones need not seek over these.
         layout.add(".linux", pe::DATA | pe::READ, self.kernel.clone())?;
         if let Some(initrd) = self.initrd.as_ref().filter(|initrd| !initrd.is_empty()) {
             layout.add(".initrd", pe::DATA | pe::READ, initrd.clone())?;
+        }
+        if let Some(ucode) = &self.ucode {
+            check_ucode(ucode, stub.machine)?;
+            layout.add(".ucode", pe::DATA | pe::READ, ucode.clone())?;
         }
         layout.finish(&stub)
     }
@@ -110,6 +110,38 @@ impl Uki {
         }
         Ok(x86_release(&head))
     }
+}
+
+fn first_bytes(content: &Content, count: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    content.open()?.take(count.min(content.len())).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The kernel looks for microcode in an archive that is not compressed, and only on x86.
+fn check_ucode(ucode: &Content, machine: Machine) -> Result<(), UkiError> {
+    if machine != Machine::X86_64 {
+        return Err(UkiError::NotForMachine { part: "microcode", machine });
+    }
+    let head = first_bytes(ucode, 6).map_err(read_error("microcode"))?;
+    if head != b"070701" && head != b"070702" {
+        return Err(UkiError::Ucode);
+    }
+    Ok(())
+}
+
+/// A device tree blob begins with its magic number and its length (Devicetree Specification 0.4,
+/// 5.2).
+fn check_dtb(dtb: &Content, machine: Machine) -> Result<(), UkiError> {
+    if machine == Machine::X86_64 {
+        return Err(UkiError::NotForMachine { part: "device tree", machine });
+    }
+    let head = first_bytes(dtb, 8).map_err(read_error("device tree"))?;
+    let len = u32::try_from(dtb.len()).unwrap_or(0).to_be_bytes();
+    if head.len() != 8 || head[..4] != [0xd0, 0x0d, 0xfe, 0xed] || head[4..] != len {
+        return Err(UkiError::Dtb);
+    }
+    Ok(())
 }
 
 /// The release in an x86 kernel's setup header (Linux's Documentation/arch/x86/boot.rst).
@@ -201,14 +233,13 @@ impl Layout {
     }
 
     fn finish(self, stub: &Stub) -> Result<Plan, UkiError> {
-        let mut headers = self.headers(stub);
-        let mut checksum = Checksum::default();
-        checksum.update(&headers);
-        for part in &self.parts {
-            write_part(part, &mut checksum).map_err(read_error("content"))?;
-        }
-        headers[pe::CHECKSUM_OFFSET..][..4].copy_from_slice(&checksum.finish().to_le_bytes());
-        Ok(Plan { machine: stub.machine, headers, parts: self.parts, len: self.offset })
+        let headers = self.headers(stub);
+        let padded = |content: Content| {
+            let padding = content.len().next_multiple_of(pe::FILE_ALIGNMENT) - content.len();
+            (content, padding)
+        };
+        let parts = self.parts.into_iter().map(padded).collect();
+        Plan::new(stub.machine, headers, pe::DOS_HEADER, parts).map_err(read_error("content"))
     }
 
     /// All headers, padded to where the first section begins; the checksum is zero.
@@ -266,7 +297,7 @@ impl Layout {
     }
 }
 
-/// Room for all headers: the fixed ones and fifteen sections, of which ten are in use.
+/// Room for all headers: the fixed ones and fifteen sections, of which twelve can be in use.
 const HEADERS: u64 = 1024;
 
 #[derive(Default)]
@@ -285,29 +316,4 @@ impl Header {
     fn u32(&mut self, value: u64) {
         self.0.extend((value as u32).to_le_bytes());
     }
-}
-
-impl Plan {
-    /// The machine that the image is for.
-    pub fn machine(&self) -> Machine {
-        self.machine
-    }
-}
-
-impl Image for Plan {
-    fn len(&self) -> u64 {
-        self.len
-    }
-
-    fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        out.write_all(&self.headers)?;
-        self.parts.iter().try_for_each(|part| write_part(part, out))
-    }
-}
-
-fn write_part(part: &Content, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
-    const ZEROS: [u8; pe::FILE_ALIGNMENT as usize] = [0; pe::FILE_ALIGNMENT as usize];
-    part.copy_to(out)?;
-    let padding = part.len().next_multiple_of(pe::FILE_ALIGNMENT) - part.len();
-    out.write_all(&ZEROS[..padding as usize])
 }

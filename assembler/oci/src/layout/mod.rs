@@ -6,7 +6,7 @@
 mod read;
 mod write;
 
-pub use read::{Select, read_layout};
+pub use read::{Select, read_layout, read_layout_tree};
 pub(crate) use write::Manifest;
 pub use write::write_layout;
 

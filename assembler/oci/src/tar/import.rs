@@ -35,11 +35,30 @@ pub fn read_layer<R: Read>(
     epoch: u64,
     spool: &mut dyn FnMut(u64, &mut dyn Read) -> io::Result<Content>,
 ) -> Result<LayerTree, TarError> {
+    let mut layer = entries(input, limits, true, &mut |_, size, reader| spool(size, reader))?;
+    layer.settle(epoch)?;
+    Ok(layer)
+}
+
+/// Decides where a content is kept, given where it begins in the tar, its length and its bytes.
+pub(crate) type Keep<'a> = &'a mut dyn FnMut(u64, u64, &mut dyn Read) -> io::Result<Content>;
+
+/// Reads a tar as a layer that is not yet in normal form: with its own times. Where it is not one
+/// of an image's layers, names that mean a removal there are an error.
+pub(crate) fn entries<R: Read>(
+    input: R,
+    limits: Limits,
+    is_layer: bool,
+    keep: Keep<'_>,
+) -> Result<LayerTree, TarError> {
     let mut reader = Reader::new(input, limits);
     let mut layer = LayerTree::new();
     while let Some(header) = reader.next_header()? {
         let path = TreePath::new(&header.path)?;
         if path.name().starts_with(WHITEOUT) {
+            if !is_layer {
+                return Err(crate::LayerError::ReservedName { path }.into());
+            }
             marker(&mut layer, &path)?;
             continue;
         }
@@ -51,10 +70,9 @@ pub fn read_layer<R: Read>(
         if path.is_root() && header.kind != EntryKind::Directory {
             return Err(TarError::Root);
         }
-        let inode = inode(header, &mut reader, spool)?;
+        let inode = inode(header, &mut reader, keep)?;
         layer.insert(path, inode).map_err(crate::LayerError::from)?;
     }
-    layer.settle(epoch)?;
     Ok(layer)
 }
 
@@ -74,21 +92,25 @@ pub fn read_layer_in_memory<R: Read>(
 fn inode<R: Read>(
     header: Header,
     reader: &mut Reader<R>,
-    spool: &mut dyn FnMut(u64, &mut dyn Read) -> io::Result<Content>,
+    keep: Keep<'_>,
 ) -> Result<Inode, TarError> {
     let kind = match header.kind {
-        EntryKind::File => Kind::File(spool(header.size, reader).map_err(spool_error)?),
+        EntryKind::File => {
+            let at = reader.position();
+            Kind::File(keep(at, header.size, reader).map_err(spool_error)?)
+        }
         EntryKind::Directory => Kind::Directory,
         EntryKind::CharDevice(device) => Kind::CharDevice(device),
         EntryKind::BlockDevice(device) => Kind::BlockDevice(device),
         EntryKind::Fifo => Kind::Fifo,
-        EntryKind::Symlink | EntryKind::Link => Kind::Symlink(header.link.into()),
+        EntryKind::Symlink | EntryKind::Link => Kind::Symlink((&*header.link).into()),
     };
     let mut xattrs: BTreeMap<_, _> = header.xattrs;
     xattrs.retain(|name, _| !is_overlay_attribute(name));
     // The kernel ignores a symbolic link's mode, and so does the normal form.
     let mode = if matches!(kind, Kind::Symlink(_)) { 0o777 } else { header.mode };
-    let metadata = Metadata { uid: header.uid, gid: header.gid, xattrs, ..Metadata::new(mode) };
+    let Header { uid, gid, mtime, .. } = header;
+    let metadata = Metadata { uid, gid, mtime, xattrs, ..Metadata::new(mode) };
     Ok(Inode { metadata, kind })
 }
 

@@ -6,11 +6,14 @@
 
 mod import;
 mod read;
+mod whole;
 mod write;
 
-pub(crate) use import::is_overlay_attribute;
+pub(crate) use import::{entries, is_overlay_attribute};
 pub use import::{read_layer, read_layer_in_memory};
 pub use read::{EntryKind, Header, Reader};
+pub(crate) use whole::{Compression, in_place};
+pub use whole::{Spool, read_tree, read_tree_from_file};
 pub use write::write_layer;
 
 use stagex_tree::{PathError, TreePath};
@@ -77,6 +80,12 @@ pub enum TarError {
         offset: u64,
         /// Which number.
         field: &'static str,
+    },
+    /// A compressor that is not undone here.
+    #[error("the tar is compressed with {name}; decompress it and pipe it in: {name} -dc … | …")]
+    Compressed {
+        /// The compressor's name.
+        name: &'static str,
     },
     /// A pax record that does not follow the format.
     #[error("the pax header at byte {offset} of the tar is malformed")]

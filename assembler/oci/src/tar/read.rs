@@ -50,6 +50,8 @@ pub struct Header {
     pub gid: u32,
     /// Length of the content, in bytes; 0 for all but regular files.
     pub size: u64,
+    /// Modification time, whole seconds since 1970.
+    pub mtime: i64,
     /// The target of a link, as written.
     pub link: Vec<u8>,
     /// Extended attributes by full name.
@@ -80,6 +82,7 @@ struct Pax {
     path: Option<Vec<u8>>,
     link: Option<Vec<u8>>,
     size: Option<u64>,
+    mtime: Option<i64>,
     uid: Option<u32>,
     gid: Option<u32>,
     xattrs: BTreeMap<Box<[u8]>, Box<[u8]>>,
@@ -100,6 +103,11 @@ impl<R: Read> Reader<R> {
             global: Pax::default(),
             done: false,
         }
+    }
+
+    /// Bytes read so far. Before an entry's content is read, this is where it begins.
+    pub fn position(&self) -> u64 {
+        self.offset
     }
 
     /// The wrapped reader, just behind the end marker once that was met.
@@ -197,6 +205,10 @@ impl<R: Read> Reader<R> {
             Some(gid) => gid,
             None => small(block, field::GID, at, "group")?,
         };
+        let mtime = match pax.mtime {
+            Some(mtime) => mtime,
+            None => time(block, at)?,
+        };
         self.entries += 1;
         if self.entries > self.limits.entries {
             return Err(TarError::TooMany { limit: self.limits.entries });
@@ -213,6 +225,7 @@ impl<R: Read> Reader<R> {
             uid,
             gid,
             size,
+            mtime,
             link: pax.link.or(long_link).unwrap_or_else(|| until_nul(&block[field::LINK]).to_vec()),
             xattrs: pax.xattrs,
             path,
@@ -346,6 +359,10 @@ impl Pax {
             b"path" => self.path = text(),
             b"linkpath" => self.link = text(),
             b"size" => self.size = whole("size")?,
+            b"mtime" => {
+                let bad = TarError::Number { offset: at, field: "time" };
+                self.mtime = text().map(|text| whole_seconds(&text).ok_or(bad)).transpose()?;
+            }
             b"uid" => self.uid = small("owner")?,
             b"gid" => self.gid = small("group")?,
             _ if key.starts_with(b"GNU.sparse.") => self.sparse = true,
@@ -362,6 +379,24 @@ impl Pax {
 fn decimal(digits: &[u8]) -> Option<u64> {
     let all = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
     all.then(|| std::str::from_utf8(digits).ok()?.parse().ok())?
+}
+
+/// The seconds of a pax time, which may have a sign and a fraction, rounded down.
+fn whole_seconds(text: &[u8]) -> Option<i64> {
+    let (negative, digits) = match text.strip_prefix(b"-") {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    let (whole, fraction) = match digits.iter().position(|&byte| byte == b'.') {
+        Some(dot) => (&digits[..dot], &digits[dot + 1..]),
+        None => (digits, &b""[..]),
+    };
+    if !fraction.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let seconds = i64::try_from(decimal(whole)?).ok()?;
+    let beyond = negative && fraction.iter().any(|&digit| digit != b'0');
+    Some(if negative { -seconds - i64::from(beyond) } else { seconds })
 }
 
 fn until_nul(bytes: &[u8]) -> &[u8] {
@@ -426,6 +461,21 @@ fn number(
         .ok_or_else(bad)
 }
 
+/// The modification time: a number that GNU's base 256 can also make negative.
+fn time(block: &[u8; BLOCK], at: u64) -> Result<i64, TarError> {
+    let bytes = &block[field::MTIME];
+    if bytes[0] == 0xff {
+        // Two's complement over the whole field.
+        let (high, low) = bytes.split_at(bytes.len() - 8);
+        let value = low.iter().fold(0_u64, |value, &byte| value << 8 | u64::from(byte)) as i64;
+        if value < 0 && high.iter().all(|&byte| byte == 0xff) {
+            return Ok(value);
+        }
+    }
+    let value = number(block, field::MTIME, at, "time")?;
+    i64::try_from(value).map_err(|_| TarError::Number { offset: at, field: "time" })
+}
+
 fn small(
     block: &[u8; BLOCK],
     range: Range<usize>,
@@ -434,4 +484,28 @@ fn small(
 ) -> Result<u32, TarError> {
     let value = number(block, range, at, field)?;
     u32::try_from(value).map_err(|_| TarError::Number { offset: at, field })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_whole_seconds_rounded_down() {
+        for (text, seconds) in [
+            ("0", Some(0)),
+            ("1700000000.999999999", Some(1_700_000_000)),
+            ("-1", Some(-1)),
+            ("-1.5", Some(-2)),
+            ("-0.000", Some(0)),
+            ("9223372036854775807", Some(i64::MAX)),
+            ("9223372036854775808", None),
+            ("1e9", None),
+            ("", None),
+            ("--1", None),
+            ("1.2.3", None),
+        ] {
+            assert_eq!(whole_seconds(text.as_bytes()), seconds, "{text}");
+        }
+    }
 }

@@ -1,0 +1,100 @@
+//! `stagex image`: one module for each format, which says what its options are and hands them to
+//! the writer in `stagex-image`. A further format is a module, and a row in each of the two lists.
+
+mod compression;
+mod cpio;
+mod fat;
+mod gpt;
+mod iso;
+mod output;
+mod sign;
+mod signing;
+mod source;
+mod uki;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use crate::{args::Global, failure::Failure};
+
+use output::Output;
+use source::{Loaded, Source};
+
+/// The formats.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImageCommand {
+    /// A cpio archive (newc), as Linux unpacks it as its initramfs
+    Cpio(cpio::Args),
+    /// A FAT12, FAT16 or FAT32 volume, such as an EFI system partition
+    Fat(fat::Args),
+    /// A disk: a GUID partition table and its partitions
+    Gpt(gpt::Args),
+    /// An ISO 9660 image, which may boot from CD and stick, under BIOS and UEFI
+    Iso(iso::Args),
+    /// Sign an EFI program for Secure Boot, or take its signature off
+    Sign(sign::Args),
+    /// A unified kernel image: kernel, initramfs and command line in one EFI program
+    Uki(uki::Args),
+}
+
+pub(crate) fn run(global: &Global, command: &ImageCommand) -> Result<ExitCode, Failure> {
+    match command {
+        ImageCommand::Cpio(args) => args.write(global),
+        ImageCommand::Fat(args) => args.write(),
+        ImageCommand::Gpt(args) => args.write(),
+        ImageCommand::Iso(args) => args.write(),
+        ImageCommand::Sign(args) => args.write(),
+        ImageCommand::Uki(args) => args.write(global),
+    }?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A size: a number of bytes, or of KiB, MiB, GiB, TiB with the letter.
+fn size(text: &str) -> Result<u64, String> {
+    let help = || format!("{text:?} is no size: write bytes, or 4K, 64M, 2G, 1T");
+    let (digits, shift) = match text.strip_suffix(['K', 'M', 'G', 'T', 'k', 'm', 'g', 't']) {
+        Some(digits) => match text.as_bytes()[digits.len()].to_ascii_uppercase() {
+            b'K' => (digits, 10),
+            b'M' => (digits, 20),
+            b'G' => (digits, 30),
+            _ => (digits, 40),
+        },
+        None => (text, 0),
+    };
+    let number: u64 = digits.parse().map_err(|_| help())?;
+    number.checked_mul(1 << shift).ok_or_else(help)
+}
+
+/// A file of boot code for the first sector of a disk.
+fn boot_code(path: Option<&std::path::Path>) -> Result<[u8; 440], Failure> {
+    let mut code = [0; 440];
+    let Some(path) = path else { return Ok(code) };
+    let bytes = std::fs::read(path).map_err(Failure::at(path))?;
+    // A whole sector is taken as well, where behind the code there is what is written anew.
+    let code_len = if bytes.len() == 512 { code.len() } else { bytes.len() };
+    if code_len > code.len() {
+        return Err(Failure::wrong(format!(
+            "{}: {} bytes are too many: a boot sector has room for 440 bytes of code",
+            path.display(),
+            bytes.len()
+        )));
+    }
+    code[..code_len].copy_from_slice(&bytes[..code_len]);
+    Ok(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        assert_eq!(size("512"), Ok(512));
+        assert_eq!(size("4K"), Ok(4096));
+        assert_eq!(size("2g"), Ok(2 << 30));
+        for wrong in ["", "K", "-1", "1.5M", "4KB", "16777216T", "\u{212a}"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+    }
+}
