@@ -9,7 +9,7 @@ use stagex_image::identity;
 use stagex_oci::Store;
 use stagex_recipe::{
     Spanned,
-    boxes::{Architecture, BoxFile, BoxRecipe, FileContent},
+    boxes::{Architecture, BoxFile, BoxRecipe, Disk, FileContent, RootFs},
 };
 use stagex_tree::{Content, Digest, Inode, Kind, Metadata, Tree, TreePath};
 
@@ -78,13 +78,16 @@ pub struct Composition {
     pub(crate) architecture: Architecture,
     /// The root file system.
     pub(crate) rootfs: Tree,
+    /// How it is written.
+    pub(crate) rootfs_plan: RootFs,
+    pub(crate) disk: Disk,
     pub(crate) kernel: Content,
     pub(crate) kernel_release: Option<String>,
     pub(crate) stub: Content,
     pub(crate) cmdline: String,
     pub(crate) release: String,
-    digest: Digest,
-    seeds: BTreeSet<String>,
+    pub(crate) digest: Digest,
+    pub(crate) seeds: BTreeSet<String>,
     pub(crate) epoch: u64,
 }
 
@@ -126,6 +129,8 @@ impl Composition {
             version: recipe.version.clone(),
             architecture: *architecture,
             rootfs,
+            rootfs_plan: recipe.rootfs,
+            disk: recipe.disk.clone(),
             kernel,
             kernel_release,
             stub,
