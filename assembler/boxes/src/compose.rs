@@ -8,7 +8,7 @@ use std::{
 use stagex_oci::Store;
 use stagex_recipe::{
     Spanned,
-    boxes::{Architecture, BoxFile, BoxRecipe, FileContent},
+    boxes::{Architecture, BoxFile, BoxRecipe, Disk, FileContent, RootFs},
 };
 use stagex_tree::{Content, Digest, Inode, Kind, Metadata, Tree, TreePath};
 
@@ -77,13 +77,16 @@ pub struct Composition {
     pub(crate) architecture: Architecture,
     /// The root file system.
     pub(crate) rootfs: Tree,
+    /// How it is written.
+    pub(crate) rootfs_plan: RootFs,
+    pub(crate) disk: Disk,
     pub(crate) kernel: Content,
     pub(crate) kernel_release: Option<String>,
     pub(crate) stub: Content,
     pub(crate) cmdline: String,
     pub(crate) release: String,
-    digest: Digest,
-    seeds: BTreeSet<String>,
+    pub(crate) digest: Digest,
+    pub(crate) seeds: BTreeSet<String>,
     pub(crate) epoch: u64,
 }
 
@@ -125,6 +128,8 @@ impl Composition {
             version: recipe.version.clone(),
             architecture: *architecture,
             rootfs,
+            rootfs_plan: recipe.rootfs,
+            disk: recipe.disk.clone(),
             kernel,
             kernel_release,
             stub,

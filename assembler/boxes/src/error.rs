@@ -2,9 +2,12 @@
 
 use std::{io, path::PathBuf};
 
-use stagex_image::{cpio, disk, fat, iso, uki::UkiError};
+use stagex_image::{cpio, disk, eif, ext4, fat, iso, uki::UkiError, verity, vmdisk};
 use stagex_oci::StoreError;
-use stagex_recipe::{Diagnostic, boxes::Output};
+use stagex_recipe::{
+    Diagnostic,
+    boxes::{Output, RootFormat},
+};
 use stagex_tree::{PathError, TreeError, TreePath};
 
 /// Why a box could not be made.
@@ -65,9 +68,39 @@ pub enum Error {
     /// The disk cannot be made.
     #[error("disk: {0}")]
     Disk(disk::Error),
+    /// The root file system cannot be ext4.
+    #[error("root file system: {0}")]
+    Ext4(ext4::Error),
+    /// The root file system's hash tree cannot be made.
+    #[error("root file system: {0}")]
+    Verity(verity::Error),
+    /// The disk cannot be had in another format.
+    #[error("disk: {0}")]
+    Export(vmdisk::Error),
+    /// The enclave image cannot be made.
+    #[error("enclave image: {0}")]
+    Eif(eif::Error),
     /// An output that boxes can name and that is not written yet.
-    #[error("the output {output} cannot be written yet; iso, disk, uki and initramfs can")]
+    #[error("the output {output} cannot be written yet")]
     NotYet {
+        /// The output.
+        output: Output,
+    },
+    /// A format of the root file system that boxes can name and that is not written yet.
+    #[error("a root file system cannot be {} yet; initramfs and ext4 can be written", format.name())]
+    RootNotYet {
+        /// The format.
+        format: RootFormat,
+    },
+    /// An output that holds the root file system as an initramfs only.
+    #[error(
+        "the output {output} holds an initramfs, and the root file system is to be {}: write the \
+         box as a disk",
+        format.name()
+    )]
+    RootOutput {
+        /// The format.
+        format: RootFormat,
         /// The output.
         output: Output,
     },

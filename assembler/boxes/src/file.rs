@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use stagex_image::vmdisk::SparseWriter;
 use stagex_tree::{Digest, DigestWriter};
 
 use crate::Error;
@@ -19,12 +20,13 @@ pub fn write_aside(
     let folder = folder_of(path);
     let aside = aside(path);
     let result = fs::create_dir_all(folder).and_then(|()| {
-        let file = File::create(&aside)?;
+        // What is zero becomes a hole: disks have much of it.
+        let file = SparseWriter::new(File::create(&aside)?)?;
         let mut out = DigestWriter::new(BufWriter::with_capacity(1 << 18, file));
         write(&mut out)?;
         out.flush()?;
         let (out, digest, len) = out.finish();
-        let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+        let file = out.into_inner().map_err(io::IntoInnerError::into_error)?.finish()?;
         file.sync_all()?;
         fs::rename(&aside, path)?;
         File::open(folder)?.sync_all()?;

@@ -6,6 +6,7 @@
 //! identifiers is derived from the box's digest.
 
 mod compose;
+mod disk;
 mod error;
 mod file;
 mod firmware;

@@ -8,13 +8,20 @@ use std::{
 use stagex_image::{
     Image,
     compress::Zstd,
-    cpio, disk, fat, gpt, iso,
+    cpio,
+    eif::{self, Eif},
+    fat, iso,
     uki::{Machine, Uki},
+    vmdisk::qcow2,
 };
 use stagex_recipe::boxes::{Architecture, Output};
 use stagex_tree::{Content, Digest, Inode, Kind, Metadata, Tree, TreePath};
 
-use crate::{Composition, Error, write_aside};
+use crate::{
+    Composition, Error,
+    disk::{refuse_other_root, registers},
+    write_aside,
+};
 
 /// Bytes of a cluster of an EFI system partition on a disk: what every firmware takes.
 const ESP_CLUSTER: u32 = 4096;
@@ -29,7 +36,7 @@ pub fn suffixes(output: Output) -> &'static [&'static str] {
         Output::Uki => &["efi"],
         Output::Initramfs => &["cpio.zst", "vmlinuz"],
         Output::Qcow2 => &["qcow2"],
-        Output::Eif => &["eif"],
+        Output::Eif => &["eif", "eif.pcrs.json"],
     }
 }
 
@@ -51,19 +58,35 @@ pub struct Written {
 
 /// Makes the files of one box. What several of them hold is made once.
 pub struct Writer<'a> {
-    composition: &'a Composition,
-    scratch: &'a Path,
-    workers: u32,
+    pub(crate) composition: &'a Composition,
+    pub(crate) scratch: &'a Path,
+    pub(crate) workers: u32,
     initramfs: OnceLock<Content>,
     uki: OnceLock<Content>,
+    pub(crate) disk_uki: OnceLock<Content>,
 }
 
 impl Composition {
     /// Prepares writing; `scratch` is an empty folder for what is not yet an output, `workers`
     /// how many threads compress.
     pub fn writer<'a>(&'a self, scratch: &'a Path, workers: u32) -> Writer<'a> {
-        let (initramfs, uki) = Default::default();
-        Writer { composition: self, scratch, workers: workers.max(1), initramfs, uki }
+        let (initramfs, uki, disk_uki) = Default::default();
+        Writer { composition: self, scratch, workers: workers.max(1), initramfs, uki, disk_uki }
+    }
+
+    /// The unified kernel image with an initramfs and a command line.
+    pub(crate) fn uki(&self, initrd: Option<Content>, cmdline: String) -> Uki {
+        Uki {
+            stub: self.stub.clone(),
+            kernel: self.kernel.clone(),
+            initrd,
+            cmdline,
+            os_release: Some(self.release.clone()),
+            uname: self.kernel_release.clone(),
+            sbat: None,
+            ucode: None,
+            dtb: None,
+        }
     }
 }
 
@@ -72,16 +95,50 @@ impl Writer<'_> {
     pub fn write(&self, output: Output, folder: &Path) -> Result<Vec<Written>, Error> {
         let place = |suffix: &str| folder.join(format!("{}.{suffix}", self.composition.name));
         let image = place(suffix(output));
+        let only_initramfs = || refuse_other_root(self.composition, output);
         match output {
-            Output::Iso => Ok(vec![self.iso(&image)?]),
-            Output::Disk => Ok(vec![self.disk(&image)?]),
-            Output::Uki => Ok(vec![copy(self.uki()?, &image)?]),
-            Output::Initramfs => Ok(vec![
-                copy(self.initramfs()?, &image)?,
-                copy(&self.composition.kernel, &place("vmlinuz"))?,
-            ]),
-            Output::Qcow2 | Output::Eif => Err(Error::NotYet { output }),
+            Output::Iso => only_initramfs().and_then(|()| Ok(vec![self.iso(&image)?])),
+            Output::Disk => Ok(vec![self.with_disk(|disk| write_image(disk, &image))?]),
+            Output::Qcow2 => Ok(vec![self.with_disk(|disk| {
+                let params = qcow2::Params { workers: self.workers, ..Default::default() };
+                let layout = qcow2::layout(disk, &params).map_err(Error::Export)?;
+                write_image(&layout, &image)
+            })?]),
+            Output::Uki => only_initramfs().and_then(|()| Ok(vec![copy(self.uki()?, &image)?])),
+            Output::Initramfs => only_initramfs().and_then(|()| {
+                Ok(vec![
+                    copy(self.initramfs()?, &image)?,
+                    copy(&self.composition.kernel, &place("vmlinuz"))?,
+                ])
+            }),
+            Output::Eif => only_initramfs().and_then(|()| self.eif(&image)),
         }
+    }
+
+    /// An enclave image, and the registers that Nitro measures of it.
+    fn eif(&self, image: &Path) -> Result<Vec<Written>, Error> {
+        let composition = self.composition;
+        let architecture = match composition.architecture {
+            Architecture::X86_64 => eif::Architecture::X86_64,
+            Architecture::Arm64 => eif::Architecture::Aarch64,
+            Architecture::Riscv64 => return Err(Error::NotYet { output: Output::Eif }),
+        };
+        let metadata = eif::Metadata {
+            name: composition.name.clone(),
+            version: composition.version.clone(),
+            build_time: i64::try_from(composition.epoch).unwrap_or(i64::MAX),
+            build_tool: "stagex".to_owned(),
+            build_tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+            operating_system: "Linux".to_owned(),
+            kernel_version: composition.kernel_release.clone().unwrap_or_default(),
+            custom: None,
+        };
+        let ramdisks: Vec<&dyn Image> = vec![self.initramfs()?];
+        let cmdline = composition.cmdline.clone();
+        let eif = Eif::new(architecture, &composition.kernel, cmdline, ramdisks, metadata);
+        let plan = eif.plan().map_err(Error::Eif)?;
+        let json = Content::from_bytes(plan.pcrs().to_json().into_bytes());
+        Ok(vec![write_image(&plan, image)?, write_image(&json, &registers(image))?])
     }
 
     /// The root file system as a compressed archive.
@@ -98,23 +155,13 @@ impl Writer<'_> {
         Ok(self.initramfs.get_or_init(|| content))
     }
 
-    fn uki(&self) -> Result<&Content, Error> {
+    pub(crate) fn uki(&self) -> Result<&Content, Error> {
         if let Some(uki) = self.uki.get() {
             return Ok(uki);
         }
-        let composition = self.composition;
-        let uki = Uki {
-            stub: composition.stub.clone(),
-            kernel: composition.kernel.clone(),
-            initrd: Some(self.initramfs()?.clone()),
-            cmdline: composition.cmdline.clone(),
-            os_release: Some(composition.release.clone()),
-            uname: composition.kernel_release.clone(),
-            sbat: None,
-            ucode: None,
-            dtb: None,
-        };
-        let plan = uki.plan()?;
+        let initramfs = self.initramfs()?.clone();
+        let plan =
+            self.composition.uki(Some(initramfs), self.composition.cmdline.clone()).plan()?;
         let path = self.scratch.join("uki");
         let (digest, len) = write_aside(&path, |mut out| plan.write(&mut out))?;
         let content = Content::from_file(path, 0, len).with_digest(digest);
@@ -122,7 +169,7 @@ impl Writer<'_> {
     }
 
     /// The tree of an EFI system partition: the image where firmware looks on removable media.
-    fn esp(&self) -> Result<Tree, Error> {
+    pub(crate) fn esp(&self, uki: Content) -> Result<Tree, Error> {
         let machine = match self.composition.architecture {
             Architecture::X86_64 => Machine::X86_64,
             Architecture::Arm64 => Machine::Arm64,
@@ -130,7 +177,7 @@ impl Writer<'_> {
         };
         let mut tree = Tree::new();
         let path = machine.removable_path().replace('\\', "/");
-        self.put(&mut tree, &path, self.uki()?.clone())?;
+        self.put(&mut tree, &path, uki)?;
         Ok(tree)
     }
 
@@ -154,7 +201,7 @@ impl Writer<'_> {
     }
 
     fn iso(&self, path: &Path) -> Result<Written, Error> {
-        let esp = self.esp()?;
+        let esp = self.esp(self.uki()?.clone())?;
         let params = fat::Params { width: fat::Width::Fat16, ..self.fat_params() };
         let esp = fat::layout(&esp, &params).map_err(Error::Fat)?;
         let mut tree = Tree::new();
@@ -175,24 +222,9 @@ impl Writer<'_> {
         write_image(&layout, path)
     }
 
-    fn disk(&self, path: &Path) -> Result<Written, Error> {
-        let esp = self.esp()?;
-        let hidden_sectors = u32::try_from((1 << 20) / gpt::SECTOR).unwrap_or(2048);
-        let params =
-            fat::Params { cluster: Some(ESP_CLUSTER), hidden_sectors, ..self.fat_params() };
-        let esp = fat::layout(&esp, &params).map_err(Error::Fat)?;
-        let partition = disk::Partition {
-            kind: gpt::Type::ESP,
-            name: "esp".to_owned(),
-            content: &esp,
-            size: None,
-            guid: None,
-            attributes: 0,
-            in_mbr: false,
-        };
-        let params = disk::Params::new(*self.composition.digest());
-        let layout = disk::layout(&[partition], &params).map_err(Error::Disk)?;
-        write_image(&layout, path)
+    /// How an EFI system partition of a disk is made.
+    pub(crate) fn disk_fat_params(&self) -> fat::Params {
+        fat::Params { cluster: Some(ESP_CLUSTER), ..self.fat_params() }
     }
 
     /// The ISO's volume id: the box's name and version, as far as they fit.

@@ -389,3 +389,132 @@ fn uki_is_signed_and_the_signature_comes_off() {
     twice.says(&["--from"]);
     assert!(bench.names().iter().all(|name| name != "no" && !name.starts_with('.')));
 }
+
+#[test]
+fn ext4_with_its_hash_tree_is_checked_by_the_reference_tools() {
+    let bench = Bench::new();
+    symlink("A Long Name.text", bench.at("tree/link")).unwrap();
+    let ext4 = ["ext4", "--from", "tree", "-o", "root.ext4", "--label", "root", "--owner", "0:0"];
+    let uuid = "0fc63daf-8483-4772-8e79-3d69d8477de4";
+    bench.image(&[&ext4[..], &["--free", "16M", "--uuid", uuid]].concat()).code(0);
+    bench.tool("e2fsprogs", "e2fsck", &["-fn", "root.ext4"]);
+    let shown = bench.tool("e2fsprogs", "dumpe2fs", &["-h", "root.ext4"]);
+    assert!(shown.contains(uuid) && shown.contains("has_journal"), "{shown}");
+    bench.image(&["ext4", "--from", "tree", "-o", "no", "--size", "64K"]).code(1);
+    bench.image(&["ext4", "--from", "tree", "-o", "no", "--block", "3K"]).code(1);
+    bench.image(&["ext4", "--from", "tree", "-o", "no", "--uuid", "1"]).code(2).says(&["no UUID"]);
+
+    let value = |text: &str, name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(&format!("  {name}")));
+        line.unwrap_or_else(|| panic!("no {name} in {text}")).trim().to_owned()
+    };
+    let apart = bench.image(&["verity", "root.ext4", "-o", "root.verity"]).code(0).stdout;
+    let root = value(&apart, "root");
+    bench.tool("cryptsetup-bin", "veritysetup", &["verify", "root.ext4", "root.verity", &root]);
+    let behind =
+        bench.image(&["verity", "root.ext4", "--append", "-o", "whole.img"]).code(0).stdout;
+    assert_eq!(value(&behind, "root"), root);
+    let offset = format!("--hash-offset={}", value(&behind, "offset"));
+    bench.tool(
+        "cryptsetup-bin",
+        "veritysetup",
+        &["verify", &offset, "whole.img", "whole.img", &root],
+    );
+    let salted = ["verity", "root.ext4", "-o", "salted", "--salt", "00ff"];
+    assert_ne!(value(&bench.image(&salted).code(0).stdout, "root"), root);
+    bench
+        .image(&["verity", "root.ext4", "-o", "no", "--salt", "xyz"])
+        .code(2)
+        .says(&["hexadecimal"]);
+    assert!(!bench.at("no").exists());
+}
+
+#[test]
+fn disks_are_exported_and_read_back() {
+    let bench = Bench::new();
+    bench.image(&["fat", "--from", "tree", "-o", "esp.img"]).code(0);
+    bench
+        .image(&["gpt", "-o", "disk.img", "--partition", "type=esp,file=esp.img,size=100M"])
+        .code(0);
+    let blocks = |name: &str| {
+        std::os::unix::fs::MetadataExt::blocks(&fs::metadata(bench.at(name)).unwrap()) * 512
+    };
+    assert!(blocks("disk.img") < 4 << 20, "what is zero takes no room");
+    for (format, kind, more) in [
+        ("qcow2", "qcow2", &["--compress", "zstd:1"][..]),
+        ("qcow2", "qcow2", &["--cluster", "2M"]),
+        ("vhd", "vpc", &[]),
+        ("vmdk", "vmdk", &["--level", "1"]),
+        ("raw", "raw", &[]),
+    ] {
+        let all = [&[format, "disk.img", "-o", "out"][..], more].concat();
+        bench.image(&all).code(0);
+        if format == "raw" {
+            assert!(bytes(&bench.at("out")) == bytes(&bench.at("disk.img")));
+        }
+        let compare = ["compare", "-f", "raw", "-F", kind, "disk.img", "out"];
+        bench.tool("qemu-utils", "qemu-img", &compare);
+    }
+    bench.image(&["qcow2", "disk.img", "-o", "no", "--compress", "lzo"]).code(2).says(&["zstd:1"]);
+    bench.image(&["qcow2", "disk.img", "-o", "no", "--cluster", "3K"]).code(1);
+    bench.write("odd", b"odd");
+    bench.image(&["vmdk", "odd", "-o", "no"]).code(1).says(&["sectors"]);
+    assert!(!bench.at("no").exists());
+}
+
+#[test]
+fn enclave_images_say_their_registers() {
+    let bench = Bench::new();
+    let mut kernel = vec![0; 4096];
+    kernel[0x202..0x206].copy_from_slice(b"HdrS");
+    bench.write("bzImage", &kernel);
+    let new = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-384 -nodes -subj /CN=e -keyout e.key -out e.pem";
+    bench.tool("openssl", "openssl", &new.split(' ').collect::<Vec<_>>());
+    bench.write("first", b"first ramdisk");
+    let ended = bench
+        .image(&[
+            "eif",
+            "--kernel",
+            "bzImage",
+            "--ramdisk",
+            "first",
+            "--from",
+            "tree",
+            "--epoch",
+            "0",
+            "--cmdline",
+            "panic=1",
+            "--key",
+            "e.key",
+            "--certificate",
+            "e.pem",
+            "-o",
+            "app.eif",
+        ])
+        .code(0)
+        .stdout;
+    let registers: serde_json::Value =
+        serde_json::from_slice(&bytes(&bench.at("app.eif.pcrs.json"))).unwrap();
+    for name in ["PCR0", "PCR1", "PCR2", "PCR8"] {
+        let value = registers["Measurements"][name].as_str().unwrap();
+        assert!(value.len() == 96 && ended.contains(value), "{name} {value}: {ended}");
+    }
+    assert_eq!(bytes(&bench.at("app.eif"))[..4], *b".eif");
+    bench.image(&["eif", "--kernel", "first", "--ramdisk", "first", "-o", "no"]).code(1);
+    bench.image(&["eif", "--kernel", "bzImage", "-o", "no"]).code(1);
+    bench
+        .image(&[
+            "eif",
+            "--kernel",
+            "bzImage",
+            "--ramdisk",
+            "first",
+            "--arch",
+            "riscv64",
+            "-o",
+            "no",
+        ])
+        .code(2)
+        .says(&["riscv64"]);
+    assert!(bench.names().iter().all(|name| name != "no" && !name.starts_with('.')));
+}

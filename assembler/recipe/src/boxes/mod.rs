@@ -1,6 +1,9 @@
 //! Boxes: what box.toml says.
 
+mod disk;
 mod read;
+
+pub use disk::{Disk, DiskPartition, Role};
 
 use std::{collections::BTreeMap, fmt};
 
@@ -27,6 +30,8 @@ pub struct BoxRecipe {
     pub firmware: BTreeMap<Architecture, Spanned<String>>,
     /// How the root file system is made.
     pub rootfs: RootFs,
+    /// How its disks are made.
+    pub disk: Disk,
     /// The files it adds, in order.
     pub files: Vec<BoxFile>,
     /// What a boot must show.

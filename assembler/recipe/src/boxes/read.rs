@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Architecture, BoxFile, BoxRecipe, BoxTest, FileContent, Kernel, Output, RootFormat, RootFs,
+    disk,
 };
 use crate::{
     Diagnostics, Document, Span, Spanned,
@@ -63,10 +64,19 @@ fn read(sink: &Sink<'_>, root: &Table<'_>) -> Option<BoxRecipe> {
     let kernel = kernel(sink, root);
     let firmware = firmware(sink, root, &architectures);
     let rootfs = rootfs(sink, root);
+    let (disk, disk_span) = disk::read(sink, root, rootfs.0);
     let files = files(sink, root);
     let test = test(sink, root);
     root.finish();
 
+    let is_disk = |output: &Spanned<Output>| matches!(output.value, Output::Disk | Output::Qcow2);
+    if let Some(span) = disk_span.filter(|_| !outputs.iter().any(is_disk)) {
+        sink.error_help(
+            span,
+            "the box is not written as a disk",
+            "add \"disk\" to the outputs, or drop [disk]",
+        );
+    }
     for output in &outputs {
         let eif_arch = |each: &&Spanned<Architecture>| each.value == Architecture::Riscv64;
         if let (Output::Eif, Some(bad)) = (output.value, architectures.iter().find(eif_arch)) {
@@ -100,6 +110,7 @@ fn read(sink: &Sink<'_>, root: &Table<'_>) -> Option<BoxRecipe> {
         kernel: kernel?,
         firmware,
         rootfs: rootfs.0,
+        disk,
         files,
         test,
     })

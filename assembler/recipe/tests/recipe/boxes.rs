@@ -1,6 +1,6 @@
 use stagex_recipe::{
     Document,
-    boxes::{Architecture, BoxRecipe, FileContent, Output, RootFormat},
+    boxes::{Architecture, BoxRecipe, FileContent, Output, Role, RootFormat},
 };
 
 const AIRGAP: &str = r##"[box]
@@ -200,4 +200,86 @@ fn what_is_missing() {
             "1:2: [box] has no `version`",
         ]
     );
+}
+
+/// The good box with another root file system and disk.
+fn disk(rootfs: &str, disk: &str) -> String {
+    let text = AIRGAP.replace("[\"iso\", \"disk\", \"initramfs\", \"uki\"]", "[\"disk\"]");
+    text.replace("format = \"initramfs\"\n", &format!("{rootfs}\n{disk}\n"))
+}
+
+#[test]
+fn disks_have_partitions_by_role() {
+    let parse = |text: &str| BoxRecipe::parse(&Document::new("box.toml", text)).unwrap().disk;
+    let roles = |text: &str| -> Vec<Role> {
+        parse(text).partitions.iter().map(|partition| partition.role).collect()
+    };
+    assert_eq!(roles(AIRGAP), [Role::Esp]);
+    assert_eq!(roles(&disk("format = \"ext4\"", "")), [Role::Esp, Role::Root]);
+    let verity = "format = \"erofs\"\nverity = true";
+    assert_eq!(roles(&disk(verity, "")), [Role::Esp, Role::Root, Role::RootVerity]);
+    let given = "[disk]\nsize = \"4G\"\nab = true\n\
+        [[disk.partitions]]\nrole = \"root-verity\"\n\
+        [[disk.partitions]]\nrole = \"root\"\nname = \"system\"\nsize = \"512M\"\n\
+        [[disk.partitions]]\nrole = \"esp\"\n\
+        [[disk.partitions]]\nrole = \"data\"\nname = \"one\"\nsize = \"1G\"\n\
+        [[disk.partitions]]\nrole = \"data\"\nname = \"two\"\nsize = \"1T\"";
+    let found = parse(&disk(verity, given));
+    assert_eq!((found.size, found.ab), (Some(4 << 30), true));
+    let shown: Vec<_> = found.partitions.iter().map(|each| (&*each.name, each.size)).collect();
+    assert_eq!(
+        shown,
+        [
+            ("root-verity", None),
+            ("system", Some(512 << 20)),
+            ("esp", None),
+            ("one", Some(1 << 30)),
+            ("two", Some(1 << 40)),
+        ]
+    );
+}
+
+#[test]
+fn disks_that_cannot_be() {
+    let partitions = |list: &[&str]| -> String {
+        list.iter().map(|each| format!("[[disk.partitions]]\n{each}\n")).collect()
+    };
+    let wrong = |rootfs: &str, text: &str| errors(&disk(rootfs, text));
+    let (memory, ext4) = ("format = \"initramfs\"", "format = \"ext4\"");
+    let esp = "role = \"esp\"";
+    let message = |found: Vec<String>| -> String {
+        assert_eq!(found.len(), 1, "{found:?}");
+        found[0].split_once(": ").unwrap().1.to_owned()
+    };
+    let one = |rootfs: &str, list: &[&str]| message(wrong(rootfs, &partitions(list)));
+    assert_eq!(one(ext4, &[esp]), "the disk has no partition of role `root`");
+    assert_eq!(
+        one(memory, &["role = \"var\"\nsize = \"1G\""]),
+        "the disk has no partition of role `esp`"
+    );
+    assert_eq!(
+        one(memory, &[esp, "role = \"esp\"\nname = \"x\""]),
+        "there are two partitions of role `esp`"
+    );
+    assert_eq!(
+        one(memory, &[esp, "role = \"root\""]),
+        "nothing is there for a partition of role `root`"
+    );
+    assert_eq!(
+        one(memory, &[esp, "role = \"home\""]),
+        "a partition of role `home` begins empty, and has to have a size"
+    );
+    let home = "role = \"home\"\nsize = \"1G\"";
+    assert_eq!(one(memory, &[esp, home, home]), "two partitions are called `home`");
+    assert_eq!(one(memory, &[esp, "role = \"hone\"\nsize = \"1G\""]), "`hone` is no role");
+    for size in ["1", "1K", "0M", "-1G", "1.5G", "G", "9999999999T"] {
+        let text = format!("role = \"home\"\nsize = \"{size}\"");
+        assert_eq!(one(memory, &[esp, &text]), format!("`{size}` is no size"));
+    }
+    let long = format!("{esp}\nname = \"{}\"", "n".repeat(35));
+    assert_eq!(one(memory, &[&long]), "a partition's name has 1 to 34 characters");
+    let ab = message(wrong(memory, "[disk]\nab = true"));
+    assert!(ab.starts_with("an initramfs lies in the kernel's image"), "{ab}");
+    let text = AIRGAP.replace("\"disk\", ", "") + "[disk]\nsize = \"1G\"\n";
+    assert_eq!(message(errors(&text)), "the box is not written as a disk");
 }

@@ -23,9 +23,11 @@ const PACKAGE: &str = "[package]\nname = \"x\"\nversion = \"1.2\"\ndescription =
     mirrors = [\"https://x/{file}\", \"debian:pool/s_{version_dash}\"]\n";
 
 const BOX: &str = "[box]\nname = \"b\"\nversion = \"1\"\narchitectures = [\"arm64\"]\n\
-    outputs = [\"iso\"]\n[layers]\npackages = [\"core-x\"]\n[kernel]\npackage = \"kernel-l\"\n\
+    outputs = [\"iso\", \"disk\"]\n[layers]\npackages = [\"core-x\"]\n[kernel]\npackage = \"kernel-l\"\n\
     cmdline = \"quiet\"\n[firmware]\narm64 = \"firmware-e\"\n[rootfs]\nformat = \"erofs\"\n\
-    verity = true\n[[files]]\npath = \"/a\"\nsource = \"b\"\nmode = \"0644\"\n[test]\n\
+    verity = true\n[disk]\nsize = \"4G\"\nab = true\n[[disk.partitions]]\nrole = \"esp\"\n\
+    [[disk.partitions]]\nrole = \"root\"\nname = \"r\"\n[[disk.partitions]]\n\
+    role = \"root-verity\"\nsize = \"8M\"\n[[files]]\npath = \"/a\"\nsource = \"b\"\nmode = \"0644\"\n[test]\n\
     expect = [\"x\"]\ntimeout = 9\n";
 
 const WORKSPACE: &str = "[packages]\ncore = \"a/b\"\n[boxes]\nfolder = \"c\"\ndefault = \"d\"\n\

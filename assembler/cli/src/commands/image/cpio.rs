@@ -3,9 +3,16 @@
 use std::path::PathBuf;
 
 use clap::ValueHint;
-use stagex_image::{Image, cpio};
+use stagex_image::{
+    compress::{Part, initramfs},
+    cpio,
+};
 
-use super::{Output, Source, compression::Compression, source, uki::cpio_error};
+use super::{
+    Output, Source,
+    compression::How,
+    source::{self, cpio_error},
+};
 use crate::{args::Global, failure::Failure};
 
 /// What a cpio archive is made from.
@@ -19,9 +26,9 @@ pub(crate) struct Args {
     source: Source,
     #[command(flatten)]
     output: Output,
-    /// How to compress it: none, zstd, or zstd with a level, zstd:1 to zstd:22
-    #[arg(long, value_name = "HOW", default_value = "none", value_parser = Compression::parse)]
-    compress: Compression,
+    /// How to compress it: none, zstd, xz, gzip or lz4, with a level if you like: zstd:3
+    #[arg(long, value_name = "HOW", default_value = "none", value_parser = How::parse)]
+    compress: How,
     /// A file to put before it as it is, such as microcode; may be repeated
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     prepend: Vec<PathBuf>,
@@ -35,11 +42,10 @@ impl Args {
         let layout = cpio::layout(&loaded.tree, &params).map_err(cpio_error)?;
         let before =
             self.prepend.iter().map(|path| source::file(path)).collect::<Result<Vec<_>, _>>()?;
-        self.output.with(&[], |out| {
-            let parts: Vec<&dyn Image> = before.iter().map(|part| part as &dyn Image).collect();
-            // Linux looks for each archive on a multiple of 4 bytes.
-            stagex_image::concatenate(&parts, 4, out)?;
-            self.compress.write(&layout, global, out)
-        })
+        let mut parts: Vec<Part<'_>> =
+            before.iter().map(|image| Part { image, compression: None }).collect();
+        let compression = self.compress.with(global);
+        parts.push(Part { image: &layout, compression });
+        self.output.with(&[], |out| initramfs(&parts, out).map(drop))
     }
 }

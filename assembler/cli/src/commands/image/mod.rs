@@ -3,6 +3,9 @@
 
 mod compression;
 mod cpio;
+mod eif;
+mod export;
+mod ext4;
 mod fat;
 mod gpt;
 mod iso;
@@ -11,6 +14,7 @@ mod sign;
 mod signing;
 mod source;
 mod uki;
+mod verity;
 
 use std::process::ExitCode;
 
@@ -26,26 +30,47 @@ use source::{Loaded, Source};
 pub(crate) enum ImageCommand {
     /// A cpio archive (newc), as Linux unpacks it as its initramfs
     Cpio(cpio::Args),
+    /// An enclave image for Nitro, and its registers
+    Eif(eif::Args),
+    /// An ext4 volume
+    Ext4(ext4::Args),
     /// A FAT12, FAT16 or FAT32 volume, such as an EFI system partition
     Fat(fat::Args),
     /// A disk: a GUID partition table and its partitions
     Gpt(gpt::Args),
     /// An ISO 9660 image, which may boot from CD and stick, under BIOS and UEFI
     Iso(iso::Args),
+    /// A disk in QEMU's format
+    Qcow2(export::Qcow2),
+    /// A disk as it is, with holes where it is zero
+    Raw(export::Raw),
     /// Sign an EFI program for Secure Boot, or take its signature off
     Sign(sign::Args),
     /// A unified kernel image: kernel, initramfs and command line in one EFI program
     Uki(uki::Args),
+    /// The hash tree of dm-verity over a file system, and its root hash
+    Verity(verity::Args),
+    /// A disk for Hyper-V and Azure: a fixed VHD
+    Vhd(export::Vhd),
+    /// A disk for VMware and for OVA: a streamOptimized VMDK
+    Vmdk(export::Vmdk),
 }
 
 pub(crate) fn run(global: &Global, command: &ImageCommand) -> Result<ExitCode, Failure> {
     match command {
         ImageCommand::Cpio(args) => args.write(global),
+        ImageCommand::Eif(args) => args.write(global),
+        ImageCommand::Ext4(args) => args.write(),
         ImageCommand::Fat(args) => args.write(),
         ImageCommand::Gpt(args) => args.write(),
         ImageCommand::Iso(args) => args.write(),
+        ImageCommand::Qcow2(args) => args.write(global),
+        ImageCommand::Raw(args) => args.write(),
         ImageCommand::Sign(args) => args.write(),
         ImageCommand::Uki(args) => args.write(global),
+        ImageCommand::Verity(args) => args.write(global),
+        ImageCommand::Vhd(args) => args.write(),
+        ImageCommand::Vmdk(args) => args.write(global),
     }?;
     Ok(ExitCode::SUCCESS)
 }

@@ -7,12 +7,17 @@ use std::{
 };
 
 use clap::{Args, ValueHint};
+use stagex_boxes::write_aside;
+use stagex_image::{
+    compress::{Compression, Part, initramfs},
+    cpio,
+};
 use stagex_oci::{
     Select, read_layout_tree,
     tar::{Limits, Spool, read_tree, read_tree_from_file},
 };
 use stagex_recipe::boxes::Architecture;
-use stagex_tree::{Digest, Tree, read_folder};
+use stagex_tree::{Content, Digest, Tree, read_folder};
 
 use super::output;
 use crate::{args::architecture, failure::Failure};
@@ -134,6 +139,44 @@ impl Options {
     }
 }
 
+impl Options {
+    /// The time that all is set to, if it is.
+    pub(crate) fn epoch(&self) -> Option<i64> {
+        self.epoch
+    }
+
+    /// The architecture that was chosen, if one was.
+    pub(crate) fn architecture(&self) -> Option<Architecture> {
+        self.arch
+    }
+
+    /// Makes an initramfs of the tree at `from`, and writes it to `packed`.
+    pub(crate) fn pack(
+        &self,
+        from: &Path,
+        output: &Path,
+        packed: &Path,
+        compression: Option<Compression>,
+    ) -> Result<Content, Failure> {
+        let loaded = self.load(from, output, "spool")?;
+        let layout = cpio::layout(&loaded.tree, &cpio::Params::default()).map_err(cpio_error)?;
+        let parts = [Part { image: &layout, compression }];
+        let (digest, len) =
+            write_aside(packed, |out| initramfs(&parts, out).map(drop)).map_err(Failure::failed)?;
+        Ok(Content::from_file(packed, 0, len).with_digest(digest))
+    }
+}
+
+/// Says what helps against an attribute.
+pub(crate) fn cpio_error(error: cpio::Error) -> Failure {
+    match error {
+        cpio::Error::Xattr { .. } => {
+            Failure::failed(format!("{error}\nhelp: --drop-xattrs leaves them out"))
+        }
+        error => Failure::failed(error),
+    }
+}
+
 /// A file that goes when it is no longer needed, also where the command is stopped.
 pub(crate) struct Temporary(PathBuf);
 
@@ -215,10 +258,10 @@ fn owner(text: &str) -> Result<(u32, u32), String> {
 }
 
 /// A file as it is, whose length is that of now.
-pub(crate) fn file(path: &Path) -> Result<stagex_tree::Content, Failure> {
+pub(crate) fn file(path: &Path) -> Result<Content, Failure> {
     let found = File::open(path).and_then(|file| file.metadata()).map_err(Failure::at(path))?;
     if !found.is_file() {
         return Err(Failure::wrong(format!("{} is no regular file", path.display())));
     }
-    Ok(stagex_tree::Content::from_file(path, 0, found.len()))
+    Ok(Content::from_file(path, 0, found.len()))
 }

@@ -6,13 +6,11 @@ use std::{
 };
 
 use clap::ValueHint;
-use stagex_boxes::write_aside;
-use stagex_image::{cpio, uki::Uki};
-use stagex_tree::Content;
+use stagex_image::uki::Uki;
 
 use super::{
     Output,
-    compression::Compression,
+    compression::How,
     output,
     signing::Signing,
     source::{self, Options},
@@ -43,9 +41,9 @@ pub(crate) struct Args {
     /// A folder, a tar or an OCI image layout to make the initramfs of
     #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
     from: Option<PathBuf>,
-    /// How that initramfs is compressed: none, zstd, or zstd with a level
-    #[arg(long, value_name = "HOW", default_value = "zstd", value_parser = Compression::parse)]
-    compress: Compression,
+    /// How that initramfs is compressed: none, zstd, xz, gzip or lz4, with a level if you like
+    #[arg(long, value_name = "HOW", default_value = "zstd", value_parser = How::parse)]
+    compress: How,
     #[command(flatten)]
     options: Options,
     #[command(flatten)]
@@ -79,7 +77,10 @@ impl Args {
         let packed = output::beside(self.output.path(), "initrd");
         let packed = source::Temporary::new(packed);
         let initrd = match &self.from {
-            Some(from) => Some(self.pack(global, from, packed.path())?),
+            Some(from) => {
+                let compress = self.compress.with(global);
+                Some(self.options.pack(from, self.output.path(), packed.path(), compress)?)
+            }
             None => optional(&self.initrd)?,
         };
         let uki = Uki {
@@ -95,25 +96,6 @@ impl Args {
         };
         let plan = uki.plan().map_err(Failure::failed)?;
         super::signing::write(plan, signer.as_ref(), &self.output)
-    }
-
-    /// Makes the initramfs at `packed`.
-    fn pack(&self, global: &Global, from: &Path, packed: &Path) -> Result<Content, Failure> {
-        let loaded = self.options.load(from, self.output.path(), "spool")?;
-        let layout = cpio::layout(&loaded.tree, &cpio::Params::default()).map_err(cpio_error)?;
-        let write = |out: &mut dyn std::io::Write| self.compress.write(&layout, global, out);
-        let (digest, len) = write_aside(packed, write).map_err(Failure::failed)?;
-        Ok(Content::from_file(packed, 0, len).with_digest(digest))
-    }
-}
-
-/// Says what helps against an attribute.
-pub(super) fn cpio_error(error: cpio::Error) -> Failure {
-    match error {
-        cpio::Error::Xattr { .. } => {
-            Failure::failed(format!("{error}\nhelp: --drop-xattrs leaves them out"))
-        }
-        error => Failure::failed(error),
     }
 }
 

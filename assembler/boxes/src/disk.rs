@@ -1,0 +1,253 @@
+//! Disks: partitions by role, and a root file system with or without a hash tree.
+
+use std::{path::Path, sync::OnceLock};
+
+use stagex_image::{
+    Image, disk, ext4, fat, gpt,
+    identity::{self, Guid},
+    verity::{self, Verity},
+};
+use stagex_recipe::boxes::{Architecture, DiskPartition, Output, Role, RootFormat};
+use stagex_tree::{Content, TreePath};
+
+use crate::{Composition, Error, Writer, write_aside};
+
+/// What stays free in a root file system that can be written to, where its size is not given.
+const ROOM: u64 = 64 << 20;
+/// What a second place for the root file system is called behind its name, and the first.
+const SLOTS: [&str; 2] = ["-a", "-b"];
+
+/// The root file system of a disk.
+pub(crate) struct Root<'a> {
+    format: RootFormat,
+    image: Box<dyn Image + 'a>,
+    verity: Option<Verity>,
+    /// The GUIDs of its partition and of its hash tree's.
+    guids: (Guid, Guid),
+}
+
+impl Root<'_> {
+    /// What the kernel is told to find it by: it needs no initramfs for that.
+    fn cmdline(&self) -> String {
+        let (data, tree) = self.guids;
+        let name = self.format.name();
+        let place = |guid: Guid| format!("PARTUUID={guid}");
+        match &self.verity {
+            Some(verity) => {
+                let (data, tree) = (place(data), place(tree));
+                // Linux's Documentation/admin-guide/device-mapper/dm-init.rst.
+                let table = verity.table(&data, &tree);
+                format!(
+                    "dm-mod.create=\"root,,,ro,{table}\" dm-mod.waitfor={data},{tree} \
+                     root=/dev/dm-0 rootfstype={name} ro"
+                )
+            }
+            None => {
+                let mode = if self.format == RootFormat::Ext4 { "rw" } else { "ro" };
+                format!("root={} rootfstype={name} rootwait {mode}", place(data))
+            }
+        }
+    }
+}
+
+impl Composition {
+    /// The root file system of a disk; none where it is an initramfs.
+    fn root(&self, workers: u32) -> Result<Option<Root<'_>>, Error> {
+        let RootFormat::Ext4 = self.rootfs_plan.format else {
+            return match self.rootfs_plan.format {
+                RootFormat::Initramfs => Ok(None),
+                format => Err(Error::RootNotYet { format }),
+            };
+        };
+        let given = self.disk.partitions.iter().find(|each| each.role == Role::Root);
+        let seed = identity::derive(&self.digest, "root file system");
+        let is_read_only = self.rootfs_plan.verity;
+        let params = ext4::Params {
+            size: match given.and_then(|partition| partition.size) {
+                _ if is_read_only => ext4::Size::Minimum,
+                Some(size) => ext4::Size::Exact(size),
+                None => ext4::Size::Free(ROOM),
+            },
+            journal: if is_read_only { ext4::Journal::None } else { ext4::Journal::Default },
+            seed: Some(seed),
+            ..ext4::Params::new("root", i64::try_from(self.epoch).unwrap_or(i64::MAX))
+        };
+        let image: Box<dyn Image + '_> =
+            Box::new(ext4::layout(&self.rootfs, &params).map_err(Error::Ext4)?);
+        let verity = match is_read_only {
+            true => {
+                let params = verity::Params::new(&seed, workers);
+                Some(Verity::over(&*image, &params).map_err(Error::Verity)?)
+            }
+            false => None,
+        };
+        let guids = match &verity {
+            Some(verity) => verity.partition_guids(),
+            None => {
+                (Guid::derive(&seed, "partition"), Guid::derive(&seed, "partition of hash tree"))
+            }
+        };
+        Ok(Some(Root { format: self.rootfs_plan.format, image, verity, guids }))
+    }
+
+    /// The command line with what leads to a root file system.
+    fn root_cmdline(&self, root: &Root<'_>) -> String {
+        let has =
+            |path: &str| TreePath::new(path).is_ok_and(|path| self.rootfs.get(&path).is_some());
+        // What an initramfs is started by is not looked for elsewhere.
+        let init = if has("init") && !has("sbin/init") { " init=/init" } else { "" };
+        format!("{}{init} {}", root.cmdline(), self.cmdline)
+    }
+
+    /// The type of a partition.
+    fn kind(&self, role: Role) -> gpt::Type {
+        let machine = match self.architecture {
+            Architecture::X86_64 => "x86-64",
+            Architecture::Arm64 => "arm64",
+            Architecture::Riscv64 => "riscv64",
+        };
+        let name = match role {
+            Role::Root => format!("linux-root-{machine}"),
+            Role::RootVerity => format!("linux-root-verity-{machine}"),
+            Role::Data => "linux-generic".to_owned(),
+            role => role.name().to_owned(),
+        };
+        // Every role has a type of that name, which a test sees to.
+        gpt::Type::named(&name).unwrap_or(gpt::Type::ESP)
+    }
+}
+
+impl Writer<'_> {
+    /// The UKI of a disk, which finds the root file system there; made once.
+    fn disk_uki(&self, root: &Root<'_>) -> Result<&Content, Error> {
+        if let Some(uki) = self.disk_uki.get() {
+            return Ok(uki);
+        }
+        let cmdline = self.composition.root_cmdline(root);
+        let plan = self.composition.uki(None, cmdline).plan()?;
+        let path = self.scratch.join("uki-disk");
+        let (digest, len) = write_aside(&path, |mut out| plan.write(&mut out))?;
+        let content = Content::from_file(path, 0, len).with_digest(digest);
+        Ok(self.disk_uki.get_or_init(|| content))
+    }
+
+    /// Lays the disk out and hands it to `then`.
+    pub(crate) fn with_disk<T>(
+        &self,
+        then: impl FnOnce(&dyn Image) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let composition = self.composition;
+        let root = composition.root(self.workers)?;
+        let uki = match &root {
+            Some(root) => self.disk_uki(root)?,
+            None => self.uki()?,
+        };
+        let tree = self.esp(uki.clone())?;
+        let of_esp = composition.disk.partitions.iter().find(|each| each.role == Role::Esp);
+        let mut esp_params = self.disk_fat_params();
+        if let Some(size) = of_esp.and_then(|esp| esp.size) {
+            // Smaller clusters where the volume is too small for FAT32 with the usual ones.
+            (esp_params.size, esp_params.cluster) = (Some(size), None);
+        }
+        let hash_tree = root.as_ref().and_then(|root| root.verity.as_ref()).map(Verity::tree);
+        let nothing = Content::from_bytes(*b"");
+        let partitions =
+            |esp: &dyn Image, with: &mut dyn FnMut(&[disk::Partition<'_>]) -> Result<(), Error>| {
+                let mut all = Vec::new();
+                for each in &composition.disk.partitions {
+                    let content: &dyn Image = match (each.role, &root, &hash_tree) {
+                        (Role::Esp, ..) => esp,
+                        (Role::Root, Some(root), _) => &*root.image,
+                        (Role::RootVerity, _, Some(tree)) => tree,
+                        _ => &nothing,
+                    };
+                    let guid = match (each.role, &root) {
+                        (Role::Root, Some(root)) => Some(root.guids.0),
+                        (Role::RootVerity, Some(root)) => Some(root.guids.1),
+                        _ => None,
+                    };
+                    all.extend(composition.partition(each, content, guid, &nothing));
+                }
+                with(&all)
+            };
+        // Where the ESP lies is known when all is laid out, and is then written into it.
+        let first = OnceLock::new();
+        let params = disk::Params {
+            size: composition.disk.size,
+            ..disk::Params::new(*composition.digest())
+        };
+        let esp = fat::layout(&tree, &esp_params).map_err(Error::Fat)?;
+        partitions(&esp, &mut |all| {
+            let laid = disk::layout(all, &params).map_err(Error::Disk)?;
+            let esp = laid.entries().iter().find(|entry| entry.kind == gpt::Type::ESP);
+            first.get_or_init(|| esp.map_or(0, |entry| entry.first));
+            Ok(())
+        })?;
+        let first = first.into_inner().unwrap_or(0);
+        esp_params.hidden_sectors = u32::try_from(first).unwrap_or(u32::MAX);
+        let esp = fat::layout(&tree, &esp_params).map_err(Error::Fat)?;
+        let mut then = Some(then);
+        let mut result = None;
+        partitions(&esp, &mut |all| {
+            let laid = disk::layout(all, &params).map_err(Error::Disk)?;
+            if let Some(then) = then.take() {
+                result = Some(then(&laid)?);
+            }
+            Ok(())
+        })?;
+        // It was called just now, or the error returned.
+        result.ok_or(Error::NotYet { output: Output::Disk })
+    }
+}
+
+impl Composition {
+    /// A partition of the disk, and the second, empty one where there is one.
+    fn partition<'a>(
+        &self,
+        each: &DiskPartition,
+        content: &'a dyn Image,
+        guid: Option<Guid>,
+        nothing: &'a Content,
+    ) -> Vec<disk::Partition<'a>> {
+        let attribute = |name: &str| gpt::attribute(name).unwrap_or(0);
+        let is_root = matches!(each.role, Role::Root | Role::RootVerity);
+        let read_only = is_root && self.rootfs_plan.verity;
+        let first = disk::Partition {
+            kind: self.kind(each.role),
+            name: each.name.clone(),
+            content,
+            size: each.size,
+            guid,
+            attributes: if read_only { attribute("read-only") } else { 0 },
+            in_mbr: false,
+        };
+        if !(is_root && self.disk.ab) {
+            return vec![first];
+        }
+        let second = disk::Partition {
+            name: format!("{}{}", each.name, SLOTS[1]),
+            content: nothing,
+            size: Some(each.size.unwrap_or(content.len())),
+            guid: None,
+            attributes: first.attributes | attribute("no-auto"),
+            ..first
+        };
+        vec![disk::Partition { name: format!("{}{}", each.name, SLOTS[0]), ..first }, second]
+    }
+}
+
+/// Whether an output holds the root file system as an initramfs whatever box.toml says of it.
+pub(crate) fn refuse_other_root(composition: &Composition, output: Output) -> Result<(), Error> {
+    match composition.rootfs_plan.format {
+        RootFormat::Initramfs => Ok(()),
+        format => Err(Error::RootOutput { format, output }),
+    }
+}
+
+/// Where the registers of an enclave image are written.
+pub(crate) fn registers(image: &Path) -> std::path::PathBuf {
+    image.with_extension("eif.pcrs.json")
+}
+
+#[cfg(test)]
+mod tests;

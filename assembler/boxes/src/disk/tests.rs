@@ -1,0 +1,265 @@
+//! Disks read back by sgdisk, e2fsck, veritysetup, mtools and qemu-img.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use stagex_image::uki::PeImage;
+use stagex_recipe::boxes::{Disk, RootFs};
+use stagex_tree::{Digest, Inode, Kind, Metadata, Tree};
+
+use super::*;
+
+/// Gives what a reference tool says; it must succeed.
+fn tool(package: &str, program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output();
+    let output = output
+        .unwrap_or_else(|error| panic!("this test needs the Debian package {package}: {error}"));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program} {arguments:?}: {text}{errors}");
+    text
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// An ELF of one segment, as the EFI stub is.
+fn stub() -> Vec<u8> {
+    let mut elf = vec![0; 0x1004];
+    let mut put = |at: usize, bytes: &[u8]| elf[at..at + bytes.len()].copy_from_slice(bytes);
+    put(0, b"\x7fELF\x02\x01\x01");
+    for (at, value) in [(16, 3_u16), (18, 62), (54, 56), (56, 1)] {
+        put(at, &value.to_le_bytes());
+    }
+    for (at, value) in
+        [(24, 0x1000_u64), (32, 64), (72, 0x1000), (80, 0x1000), (88, 0x1000), (96, 4), (104, 4)]
+    {
+        put(at, &value.to_le_bytes());
+    }
+    put(64, &[1, 0, 0, 0, 5]);
+    elf
+}
+
+/// The least that counts as a kernel, for UEFI and for Nitro.
+fn kernel() -> Vec<u8> {
+    let mut pe = vec![0; 4096];
+    let mut put = |at: usize, bytes: &[u8]| pe[at..at + bytes.len()].copy_from_slice(bytes);
+    put(0, b"MZ");
+    put(0x3c, &[64]);
+    put(64, b"PE\0\0\x64\x86");
+    put(84, &[240]);
+    put(88, &[0x0b, 2]);
+    put(88 + 68, &[10]);
+    put(0x202, b"HdrS");
+    pe
+}
+
+fn composition(format: RootFormat, verity: bool, disk: Disk) -> Composition {
+    let mut rootfs = Tree::new();
+    let file = |bytes: Vec<u8>| Inode {
+        metadata: Metadata::new(0o755),
+        kind: Kind::File(Content::from_bytes(bytes)),
+    };
+    rootfs.insert(TreePath::new("init").unwrap(), file(b"#!/bin/sh\n".to_vec())).unwrap();
+    let big = (0..500_000_u32).flat_map(u32::to_le_bytes).collect();
+    rootfs.insert(TreePath::new("big").unwrap(), file(big)).unwrap();
+    Composition {
+        name: "tiny".to_owned(),
+        version: "1".to_owned(),
+        architecture: Architecture::X86_64,
+        rootfs,
+        rootfs_plan: RootFs { format, verity },
+        disk,
+        kernel: Content::from_bytes(kernel()),
+        kernel_release: Some("6.12".to_owned()),
+        stub: Content::from_bytes(stub()),
+        cmdline: "console=ttyS0 quiet".to_owned(),
+        release: "ID=tiny\n".to_owned(),
+        digest: Digest::of("tiny"),
+        seeds: BTreeSet::new(),
+        epoch: 1_700_000_000,
+    }
+}
+
+fn partition(role: Role, size: Option<u64>) -> DiskPartition {
+    DiskPartition { role, name: role.name().to_owned(), size }
+}
+
+/// Writes an output and gives the folder and the image.
+fn written(composition: &Composition, output: Output) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let scratch = folder.path().join("scratch");
+    fs::create_dir(&scratch).unwrap();
+    let files = composition.writer(&scratch, 2).write(output, folder.path()).unwrap();
+    let path = files[0].path.clone();
+    assert_eq!(Digest::of(fs::read(&path).unwrap()), files[0].sha256);
+    (folder, path)
+}
+
+/// The partitions of a disk by name: GUID, first byte, bytes.
+fn table(disk: &Path) -> Vec<(String, String, u64, u64)> {
+    let verdict = tool("gdisk", "sgdisk", &["-v", text(disk)]);
+    assert!(verdict.contains("No problems found"), "{verdict}");
+    let json = tool("fdisk", "sfdisk", &["-J", text(disk)]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let number = |value: &serde_json::Value| value.as_u64().unwrap() * 512;
+    let word = |value: &serde_json::Value| value.as_str().unwrap().to_lowercase();
+    let rows = json["partitiontable"]["partitions"].as_array().unwrap();
+    let row = |row: &serde_json::Value| {
+        (word(&row["name"]), word(&row["uuid"]), number(&row["start"]), number(&row["size"]))
+    };
+    rows.iter().map(row).collect()
+}
+
+/// Cuts a partition out.
+fn cut(disk: &Path, (name, _, at, len): &(String, String, u64, u64)) -> PathBuf {
+    let bytes = fs::read(disk).unwrap();
+    let (at, len) = (usize::try_from(*at).unwrap(), usize::try_from(*len).unwrap());
+    let path = disk.with_file_name(name);
+    fs::write(&path, &bytes[at..at + len]).unwrap();
+    path
+}
+
+/// The command line of the UKI in an EFI system partition.
+fn cmdline(esp: &Path) -> String {
+    tool("dosfstools", "fsck.fat", &["-n", text(esp)]);
+    let uki = esp.with_file_name("uki.efi");
+    tool("mtools", "mcopy", &["-i", text(esp), "::/EFI/BOOT/BOOTX64.EFI", text(&uki)]);
+    let len = fs::metadata(&uki).unwrap().len();
+    let image = PeImage::parse(&Content::from_file(uki.as_path(), 0, len)).unwrap();
+    assert!(image.section(".initrd").is_none());
+    image.text(".cmdline").unwrap().unwrap()
+}
+
+#[test]
+fn every_role_has_a_type() {
+    for architecture in Architecture::ALL {
+        let mut composition = composition(RootFormat::Ext4, true, Disk::default());
+        composition.architecture = architecture;
+        let mut kinds: Vec<_> = Role::ALL.map(|role| composition.kind(role).0).into();
+        kinds.sort();
+        kinds.dedup();
+        assert_eq!(kinds.len(), Role::ALL.len(), "{architecture}");
+    }
+}
+
+#[test]
+fn a_root_file_system_that_can_be_written_to() {
+    let partitions = vec![
+        partition(Role::Root, Some(96 << 20)),
+        partition(Role::Swap, Some(4 << 20)),
+        partition(Role::Esp, Some(64 << 20)),
+    ];
+    let disk = Disk { size: Some(256 << 20), ab: false, partitions };
+    let composition = composition(RootFormat::Ext4, false, disk);
+    let (_folder, image) = written(&composition, Output::Disk);
+    assert_eq!(fs::metadata(&image).unwrap().len(), 256 << 20);
+    let table = table(&image);
+    let names: Vec<&str> = table.iter().map(|row| &*row.0).collect();
+    assert_eq!(names, ["root", "swap", "esp"]);
+    assert_eq!((table[0].3, table[2].3), (96 << 20, 64 << 20));
+    let root = cut(&image, &table[0]);
+    tool("e2fsprogs", "e2fsck", &["-fn", text(&root)]);
+    let shown = tool("e2fsprogs", "debugfs", &["-R", "stat /init", text(&root)]);
+    assert!(shown.contains("Mode:  0755"), "{shown}");
+    let esp = cut(&image, &table[2]);
+    assert_eq!(
+        cmdline(&esp),
+        format!(
+            "root=PARTUUID={} rootfstype=ext4 rootwait rw init=/init console=ttyS0 quiet",
+            table[0].1
+        )
+    );
+    // Where the volume says that it lies.
+    let hidden = &fs::read(&esp).unwrap()[28..32];
+    assert_eq!(u64::from(u32::from_le_bytes(hidden.try_into().unwrap())) * 512, table[2].2);
+}
+
+#[test]
+fn a_root_file_system_that_is_checked_with_a_second_place() {
+    let [root, tree] = [Role::Root, Role::RootVerity].map(|role| partition(role, None));
+    let partitions = vec![partition(Role::Esp, Some(40 << 20)), root, tree];
+    let disk = Disk { size: None, ab: true, partitions };
+    let composition = composition(RootFormat::Ext4, true, disk);
+    let (_folder, image) = written(&composition, Output::Disk);
+    let table = table(&image);
+    let names: Vec<&str> = table.iter().map(|row| &*row.0).collect();
+    assert_eq!(names, ["esp", "root-a", "root-b", "root-verity-a", "root-verity-b"]);
+    assert_eq!((table[1].3, table[3].3), (table[2].3, table[4].3));
+    let (root, tree) = (cut(&image, &table[1]), cut(&image, &table[3]));
+    tool("e2fsprogs", "e2fsck", &["-fn", text(&root)]);
+    assert!(fs::read(cut(&image, &table[2])).unwrap().iter().all(|&byte| byte == 0));
+    // The command line alone says what is trusted.
+    let cmdline = cmdline(&cut(&image, &table[0]));
+    let words: Vec<&str> = cmdline.split(' ').collect();
+    let at = words.iter().position(|word| *word == "sha256").unwrap();
+    let (hash, salt) = (words[at + 1], words[at + 2].trim_end_matches('"'));
+    assert_eq!((hash.len(), salt.len()), (64, 64));
+    let salt = format!("--salt={salt}");
+    tool("cryptsetup-bin", "veritysetup", &["verify", &salt, text(&root), text(&tree), hash]);
+    assert!(cmdline.starts_with("dm-mod.create=\"root,,,ro,0 "), "{cmdline}");
+    for text in [
+        format!("verity 1 PARTUUID={} PARTUUID={} 4096 4096", table[1].1, table[3].1),
+        format!(" dm-mod.waitfor=PARTUUID={},PARTUUID={} ", table[1].1, table[3].1),
+        " root=/dev/dm-0 rootfstype=ext4 ro init=/init console=ttyS0 quiet".to_owned(),
+    ] {
+        assert!(cmdline.contains(&text), "{text}: {cmdline}");
+    }
+    // systemd finds both partitions by the root hash.
+    let halves = format!("{}{}", table[1].1, table[3].1).replace('-', "");
+    assert_eq!(halves, hash);
+    assert!(!root.with_file_name("scratch").join("initramfs").exists(), "none is made");
+}
+
+#[test]
+fn an_initramfs_on_a_disk_in_qemu_s_format_and_in_an_enclave() {
+    let partitions = vec![partition(Role::Esp, Some(40 << 20))];
+    let disk = Disk { partitions, ..Disk::default() };
+    let composition = composition(RootFormat::Initramfs, false, disk);
+    let (_one, raw) = written(&composition, Output::Disk);
+    assert_eq!(table(&raw).len(), 1);
+    let (_two, qcow2) = written(&composition, Output::Qcow2);
+    let compare = ["compare", "-f", "raw", "-F", "qcow2", text(&raw), text(&qcow2)];
+    tool("qemu-utils", "qemu-img", &compare);
+    let (folder, eif) = written(&composition, Output::Eif);
+    assert_eq!(fs::read(eif).unwrap()[..4], *b".eif");
+    let json = fs::read(folder.path().join("tiny.eif.pcrs.json")).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    assert_eq!(json["Measurements"]["PCR0"].as_str().unwrap().len(), 96);
+}
+
+#[test]
+fn what_cannot_be_is_said() {
+    let refused = |format, output, partitions: &[DiskPartition]| {
+        let disk = Disk { partitions: partitions.to_vec(), ..Disk::default() };
+        let folder = tempfile::tempdir().unwrap();
+        let composition = composition(format, false, disk);
+        let error = composition.writer(folder.path(), 1).write(output, folder.path()).unwrap_err();
+        assert_eq!(
+            fs::read_dir(folder.path())
+                .unwrap()
+                .filter(|entry| {
+                    !entry.as_ref().unwrap().file_name().to_string_lossy().starts_with("uki")
+                })
+                .count(),
+            0
+        );
+        error.to_string()
+    };
+    let usual = [partition(Role::Esp, None), partition(Role::Root, None)];
+    let said = refused(RootFormat::Squashfs, Output::Disk, &usual);
+    assert!(said.contains("cannot be squashfs yet"), "{said}");
+    let said = refused(RootFormat::Ext4, Output::Iso, &usual);
+    assert!(said.contains("the output iso holds an initramfs"), "{said}");
+    let small = [partition(Role::Esp, None), partition(Role::Root, Some(1 << 20))];
+    let said = refused(RootFormat::Ext4, Output::Disk, &small);
+    assert!(said.starts_with("root file system: "), "{said}");
+    let small = [partition(Role::Esp, Some(1 << 20)), partition(Role::Root, None)];
+    let said = refused(RootFormat::Ext4, Output::Disk, &small);
+    assert!(said.starts_with("EFI system partition: 1048576 bytes are too few"), "{said}");
+}
