@@ -824,7 +824,9 @@ proptest! {
         let paths: Vec<TreePath> = tree.iter().map(|entry| entry.path.clone()).collect();
         for (path, attributes) in paths.iter().zip(attributes.iter().cycle()) {
             let is_link = matches!(tree.get(path).unwrap().inode.kind, Kind::Symlink(_));
-            for (name, value) in attributes {
+            // Two of them always fit.
+            let most = if block == 1024 { 2 } else { attributes.len() };
+            for (name, value) in attributes.iter().take(most) {
                 if !is_link || name.starts_with("trusted") {
                     let metadata = tree.metadata_mut(path).unwrap();
                     metadata.xattrs.insert(name.as_bytes().into(), value.clone().into());
