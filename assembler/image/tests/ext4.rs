@@ -650,6 +650,11 @@ fn more_inodes_than_blocks_do_not_make_a_volume_larger() {
     if let Some(mounted) = mounted(&file, "ro", folder.path()) {
         assert_eq!(fs::read_dir(mounted.path()).unwrap().count(), 100_001);
     }
+    // The same where the size is given, whatever it is.
+    for more in [0, 1, 1000, 5000] {
+        let size = Size::Exact(volume.len() + more * 4096);
+        checked(&ext4::layout(&tree, &Params { size, ..params.clone() }).unwrap(), folder.path());
+    }
 }
 
 #[test]
