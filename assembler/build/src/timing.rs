@@ -251,11 +251,17 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use stagex_recipe::{boxes::Architecture, catalogue::Platform};
+
     use super::*;
 
     fn timings(all: &[(&str, &[usize], u64)]) -> Timings {
         let stages = all.iter().map(|(name, needs, seconds)| Timing {
-            unit: Unit { package: (*name).to_owned(), stage: 0 },
+            unit: Unit {
+                package: (*name).to_owned(),
+                stage: 0,
+                platform: Platform::linux(Architecture::X86_64),
+            },
             name: (*name).to_owned(),
             needs: needs.to_vec(),
             wall: Duration::from_secs(*seconds),
