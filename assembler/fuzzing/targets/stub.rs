@@ -9,8 +9,8 @@ use stagex_image::{
 };
 use stagex_tree::Content;
 
-fuzz_target!(|input: (&[u8], &[u8], String)| {
-    let (stub, kernel, cmdline) = input;
+fuzz_target!(|input: (&[u8], &[u8], String, Option<Vec<u8>>)| {
+    let (stub, kernel, cmdline, dtb) = input;
     let uki = Uki {
         stub: Content::from_bytes(stub),
         kernel: Content::from_bytes(kernel),
@@ -19,6 +19,8 @@ fuzz_target!(|input: (&[u8], &[u8], String)| {
         os_release: None,
         uname: None,
         sbat: None,
+        ucode: None,
+        dtb: dtb.map(Content::from_bytes),
     };
     if let Ok(plan) = uki.plan() {
         let mut out = Vec::new();
