@@ -129,12 +129,19 @@ impl Demand {
     /// short for what it must hold.
     pub(super) fn exact(&self, total: u64) -> Vec<Geometry> {
         let blocks = total.saturating_sub(self.first());
-        let spread = blocks.div_ceil(self.inodes.div_ceil(self.per_group()).max(1));
-        let smallest = self.smallest().map(|geometry| geometry.per_group);
+        let common = self.per_group();
+        let geometry = Geometry::shape(self, common, blocks.div_ceil(common));
+        let sizes = match geometry.is_some_and(|geometry| geometry.holds(self.inodes)) {
+            true => vec![common],
+            false => {
+                let spread = blocks.div_ceil(self.inodes.div_ceil(common).max(1));
+                let smallest = self.smallest().map(|geometry| geometry.per_group);
+                [spread.next_multiple_of(8)].into_iter().chain(smallest).collect()
+            }
+        };
         let mut found = Vec::new();
-        let sizes = [self.per_group(), spread.next_multiple_of(8)];
-        for per_group in sizes.into_iter().chain(smallest) {
-            let per_group = per_group.clamp(PER_GROUP_MIN, self.per_group());
+        for per_group in sizes {
+            let per_group = per_group.clamp(PER_GROUP_MIN, common);
             let groups = blocks.div_ceil(per_group);
             for groups in [groups, groups.saturating_sub(1)] {
                 let geometry = Geometry::shape(self, per_group, groups);
