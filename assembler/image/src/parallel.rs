@@ -17,7 +17,7 @@ type Task<J, R> = (J, SyncSender<R>);
 
 /// A few threads that work on blocks, and the results in order.
 ///
-/// At most twice as many blocks as threads are under way, so memory is bounded. What is computed
+/// At most two blocks more than threads are under way, so memory is bounded. What is computed
 /// does not depend on the number of threads, for each block is worked on by itself.
 pub(crate) struct Ordered<J, R> {
     /// Where there is but one thread, it is the caller's own.
@@ -74,7 +74,7 @@ impl<J: Send + 'static, R: Send + 'static> Ordered<J, R> {
         let tasks = self.tasks.as_ref().ok_or_else(stopped)?;
         tasks.send((job, reply)).map_err(|_| stopped())?;
         self.under_way.push_back(result);
-        if self.under_way.len() > 2 * self.threads.len() { self.next() } else { Ok(None) }
+        if self.under_way.len() > self.threads.len() + 1 { self.next() } else { Ok(None) }
     }
 
     /// The oldest result that was not given yet; none where all were.

@@ -1,4 +1,4 @@
-//! Disks in the formats of virtual machines: exports of any [`Image`] that is a disk.
+//! Disks in the formats of virtual machines: exports of any [`Image`](crate::Image) that is a disk.
 //!
 //! | format | written | length |
 //! |---|---|---|
