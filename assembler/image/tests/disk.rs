@@ -152,7 +152,6 @@ fn type_names_mean_what_util_linux_means() {
             "tmp" => vec!["temporary data"],
             "var" => vec!["variable data"],
             "linux-generic" => vec!["linux filesystem"],
-            "linux-luks" => vec!["luks"],
             "linux-lvm" => vec!["linux lvm"],
             "user-home" => vec!["user", "home"],
             name => name.split('-').filter(|word| !matches!(*word, "x86" | "64" | "sig")).collect(),
