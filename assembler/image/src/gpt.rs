@@ -38,7 +38,6 @@ types! {
     "esp" 0xc12a7328_f81f_11d2_ba4b_00a0c93ec93b,
     "home" 0x933ac7e1_2eb4_4f13_b844_0e14e2aef915,
     "linux-generic" 0x0fc63daf_8483_4772_8e79_3d69d8477de4,
-    "linux-luks" 0xca7d7ccb_63ed_4c53_861c_1742536059cc,
     "linux-lvm" 0xe6d6d379_f507_44c2_a23c_238f2a3df928,
     "linux-root-arm64" 0xb921b045_1df0_41c3_af44_4c6f280d3fae,
     "linux-root-riscv64" 0x72ec70a6_cf74_40e6_bd49_4bda08e8f224,

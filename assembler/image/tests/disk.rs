@@ -136,7 +136,7 @@ fn a_hybrid_mbr_shows_chosen_partitions() {
 fn type_names_mean_what_util_linux_means() {
     let known = ok_text("fdisk", Command::new("sfdisk").args(["--label", "gpt", "-T"]));
     let of = |guid: &str| {
-        let find = |line: &&str| line.starts_with(&guid.to_uppercase());
+        let find = |line: &&str| line.to_uppercase().starts_with(&guid.to_uppercase());
         known.lines().find(find).map(|line| line[36..].trim().to_lowercase())
     };
     for (name, kind) in TYPES {
@@ -152,7 +152,6 @@ fn type_names_mean_what_util_linux_means() {
             "tmp" => vec!["temporary data"],
             "var" => vec!["variable data"],
             "linux-generic" => vec!["linux filesystem"],
-            "linux-luks" => vec!["luks"],
             "linux-lvm" => vec!["linux lvm"],
             "user-home" => vec!["user", "home"],
             name => name.split('-').filter(|word| !matches!(*word, "x86" | "64" | "sig")).collect(),
