@@ -1,6 +1,6 @@
 //! Times our writers beside the tools they replace, on the same tree, in one run.
 //!
-//! `cargo bench -p stagex-image [-- FOLDER…]`; by default /usr/share and /usr/include. Every writer
+//! `cargo bench -p stagex-image [-- [--only TEXT] FOLDER…]`; by default /usr/share and /usr/include. Every writer
 //! is a process of its own, measured by GNU time (Debian package time), ours included: it reads
 //! the folders, builds the tree and writes the image into memory (/dev/shm where there is one).
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a program for people")]
@@ -12,7 +12,8 @@ use std::{fs, path::Path, process::Command};
 
 use stagex_image::{
     compress::Zstd,
-    cpio,
+    cpio, erofs,
+    identity::Guid,
     iso::{self, Params},
 };
 use stagex_tree::{Tree, TreePath};
@@ -28,6 +29,12 @@ fn main() {
     if arguments.first().is_some_and(|a| a == "--write") {
         return write(&arguments[1], Path::new(&arguments[2]), &arguments[3..]);
     }
+    // --only TEXT: the groups whose name has it.
+    let mut only = String::new();
+    if arguments.first().is_some_and(|a| a == "--only") {
+        only = arguments.remove(1);
+        arguments.remove(0);
+    }
     if arguments.is_empty() {
         arguments = ["/usr/share", "/usr/include"].map(str::to_owned).to_vec();
     }
@@ -41,6 +48,18 @@ fn main() {
         command
     };
     let folders = arguments.join(" ");
+    // Some of the tools take one folder only; all of those of a group read the same copy.
+    let copy = scratch.path().join("tree");
+    let copied = |kind: &str| -> Command {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--write", kind]).arg(&out).arg(&copy);
+        command
+    };
+    for folder in &arguments {
+        let to = copy.join(folder.trim_start_matches('/'));
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        common::ok("coreutils", Command::new("cp").arg("-a").arg(folder).arg(to));
+    }
     let shell = |script: String| -> Command {
         let mut command = Command::new("sh");
         command.args(["-c", &script]).env("LC_ALL", "C.UTF-8").env("TZ", "UTC");
@@ -56,7 +75,12 @@ fn main() {
         ))
     };
     let find = format!("find {folders} -print0 | sort -z | cpio -0oHnewc --reproducible --quiet");
-    let groups: [(&str, Vec<Writer<'_>>); 3] = [
+    let c = copy.display();
+    let erofs = |options: &str| {
+        let uuid = Guid([1; 16]);
+        shell(format!("mkfs.erofs -T{} -U {uuid} {options} {o} {c} >/dev/null", common::EPOCH))
+    };
+    let groups: Vec<(&str, Vec<Writer<'_>>)> = vec![
         (
             "cpio",
             vec![
@@ -82,11 +106,15 @@ fn main() {
                 ("xorriso, dates pinned", Box::new(|| xorriso(pinned))),
             ],
         ),
+        (
+            "EROFS, plain",
+            vec![("ours", Box::new(|| copied("erofs"))), ("mkfs.erofs", Box::new(|| erofs("")))],
+        ),
     ];
     println!("{} entries in {folders}\n", read(&arguments).len());
     println!("| format | writer | CPU s | wall s | peak MB | MB | CPU, ratio to ours |");
     println!("|---|---|---|---|---|---|---|");
-    for (format, writers) in &groups {
+    for (format, writers) in groups.iter().filter(|(format, _)| format.contains(&only)) {
         let mut runs = vec![Vec::new(); writers.len()];
         let mut sizes = vec![0; writers.len()];
         for _ in 0..ROUNDS {
@@ -156,7 +184,7 @@ fn read(folders: &[String]) -> Tree {
 }
 
 fn write(kind: &str, out: &Path, folders: &[String]) {
-    let tree = read(folders);
+    let mut tree = read(folders);
     let mut file = fs::File::create(out).unwrap();
     match kind {
         "cpio" => cpio::layout(&tree, &Default::default()).unwrap().write(&mut file).unwrap(),
@@ -164,9 +192,23 @@ fn write(kind: &str, out: &Path, folders: &[String]) {
             let laid = cpio::layout(&tree, &Default::default()).unwrap();
             Zstd { level: 3, workers: 2 }.compress(&laid, &mut file).unwrap();
         }
+        "erofs" => {
+            at_epoch(&mut tree);
+            let mut params = erofs::Params::new(common::EPOCH);
+            params.uuid = Some(Guid([1; 16]));
+            erofs::layout(&tree, &params).unwrap().write(&mut file).unwrap();
+        }
         _ => {
             let params = Params::new("X", common::EPOCH);
             iso::layout(&tree, &params).unwrap().write(&mut file).unwrap();
         }
+    }
+}
+
+/// Sets all times to one, as the options of the tools beside us do.
+fn at_epoch(tree: &mut Tree) {
+    let paths: Vec<TreePath> = tree.iter().map(|entry| entry.path.clone()).collect();
+    for path in paths {
+        tree.metadata_mut(&path).unwrap().mtime = common::EPOCH;
     }
 }

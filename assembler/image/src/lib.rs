@@ -11,6 +11,7 @@
 pub mod compress;
 pub mod cpio;
 pub mod disk;
+pub mod erofs;
 pub mod fat;
 pub mod gpt;
 pub mod identity;

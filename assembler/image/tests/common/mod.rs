@@ -2,6 +2,8 @@
 #![allow(dead_code, unreachable_pub, reason = "no test uses all of it")]
 #![allow(clippy::unwrap_used, reason = "a test fails where something is not as expected")]
 
+pub mod xattrs;
+
 use std::{
     collections::BTreeMap,
     ffi::OsStr,
