@@ -15,6 +15,7 @@ use stagex_image::{
     cpio, erofs,
     identity::Guid,
     iso::{self, Params},
+    squashfs::{self, Compression},
 };
 use stagex_tree::{Tree, TreePath};
 
@@ -197,6 +198,12 @@ fn write(kind: &str, out: &Path, folders: &[String]) {
             let mut params = erofs::Params::new(common::EPOCH);
             params.uuid = Some(Guid([1; 16]));
             erofs::layout(&tree, &params).unwrap().write(&mut file).unwrap();
+        }
+        "squashfs" => {
+            let mut params = squashfs::Params::new(common::EPOCH, out.parent().unwrap());
+            params.compression = Compression::Zstd { level: 3 };
+            params.threads = 2;
+            squashfs::layout(&tree, &params).unwrap().write(&mut file).unwrap();
         }
         _ => {
             let params = Params::new("X", common::EPOCH);

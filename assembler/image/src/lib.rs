@@ -16,11 +16,15 @@ pub mod fat;
 pub mod gpt;
 pub mod identity;
 pub mod iso;
+pub mod squashfs;
 pub mod uki;
 
 mod emit;
 mod index;
+mod lz4;
+mod ordered;
 mod path_check;
+mod scratch;
 mod time;
 
 use std::io::{self, Write};

@@ -12,7 +12,11 @@ pub type Xattrs = BTreeMap<Box<[u8]>, Box<[u8]>>;
 /// The extended attributes of a file of a folder.
 pub fn read_xattrs(path: &Path) -> Xattrs {
     let mut names = vec![0u8; 65_536];
-    let len = rustix::fs::llistxattr(path, &mut names).unwrap();
+    let len = match rustix::fs::llistxattr(path, &mut names) {
+        // A SquashFS without any has no table to look into.
+        Err(rustix::io::Errno::OPNOTSUPP) => 0,
+        result => result.unwrap(),
+    };
     let mut found = Xattrs::new();
     for name in names[..len].split(|&b| b == 0).filter(|name| !name.is_empty()) {
         let mut value = vec![0u8; 65_536];
