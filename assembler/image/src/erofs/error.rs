@@ -13,18 +13,6 @@ pub enum Error {
         /// The label given.
         label: String,
     },
-    /// A size of clusters that is none of the format's.
-    #[error("clusters of {cluster} bytes are not a multiple of 4096 from 4096 to 1048576")]
-    Cluster {
-        /// The size given, in bytes.
-        cluster: u32,
-    },
-    /// A level that the compressor has not.
-    #[error("zstd has the levels 1 to 22, not {level}")]
-    Level {
-        /// The level given.
-        level: i32,
-    },
     /// Linux could not make this symbolic link.
     #[error("{path}: a symbolic link's target must be 1 to 4095 bytes without NUL")]
     Target {
@@ -86,12 +74,6 @@ pub enum Error {
     /// The tree could not be read for its identity.
     #[error("the tree could not be read: {source}")]
     Identity {
-        /// Why.
-        source: io::Error,
-    },
-    /// What was compressed could not be kept in the scratch folder.
-    #[error("the scratch file for compressed blocks: {source}")]
-    Scratch {
         /// Why.
         source: io::Error,
     },

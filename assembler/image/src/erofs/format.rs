@@ -26,8 +26,6 @@ const COMPAT_MTIME: u32 = 2;
 pub(super) enum Layout {
     /// Whole blocks; also what has no data at all.
     Plain = 0,
-    /// Compressed, with an index entry of eight bytes for every block.
-    Compressed = 1,
     /// Whole blocks, and the rest right behind the inode.
     Inline = 2,
 }
@@ -42,15 +40,10 @@ pub(super) struct Super<'a> {
     pub(super) xattrs: u32,
     pub(super) uuid: [u8; 16],
     pub(super) label: &'a [u8],
-    pub(super) incompat: u32,
-    pub(super) algorithms: u16,
-    /// What follows it: the parameters of the compressors.
-    pub(super) configs: &'a [u8],
 }
 
 impl Super<'_> {
-    /// The first block's bytes up to and with the configurations; `rest` is what else lies in
-    /// that block, which the checksum covers.
+    /// The first block's bytes; `rest` is what else lies in that block, which the checksum covers.
     pub(super) fn encode(&self, rest: &[u8]) -> Vec<u8> {
         let mut out = vec![0; SUPER_AT as usize];
         out.extend_from_slice(&MAGIC.to_le_bytes());
@@ -68,10 +61,8 @@ impl Super<'_> {
         let mut label = [0; 16];
         label[..self.label.len()].copy_from_slice(self.label);
         out.extend_from_slice(&label);
-        out.extend_from_slice(&self.incompat.to_le_bytes());
-        out.extend_from_slice(&self.algorithms.to_le_bytes());
+        // No feature that a reader must know: any Linux with EROFS mounts it.
         out.resize((SUPER_AT + SUPER) as usize, 0);
-        out.extend_from_slice(self.configs);
         out.extend_from_slice(rest);
         out.resize(BLOCK as usize, 0);
         let checksum = crc32c(!0, &out[SUPER_AT as usize..]);
@@ -99,7 +90,7 @@ pub(super) struct Record {
     pub(super) mode: u16,
     pub(super) links: u32,
     pub(super) size: u64,
-    /// The first block, the number of compressed blocks or the device, as the layout has it.
+    /// The first block or the device, as the kind has it.
     pub(super) place: u32,
     /// A number to tell inodes apart by where those of the file system do not fit.
     pub(super) serial: u32,

@@ -65,8 +65,6 @@ pub struct Erofs<'t> {
     shared: Shared<'t>,
     /// The numbers of inodes in the order of their places.
     order: Vec<u32>,
-    /// Blocks before those of the inodes.
-    meta: u64,
     /// The first block of the shared attributes, and of what follows.
     xattrs: u64,
     /// The entries whose whole blocks are written, in their order.
@@ -134,7 +132,6 @@ pub fn layout<'t>(tree: &'t Tree, params: &Params) -> Result<Erofs<'t>, Error> {
     };
 
     // The root comes first: the superblock has 16 bits for its number.
-    let meta = 0;
     let mut places = Places::new(SUPER_AT + SUPER);
     let mut order = Vec::with_capacity(index.len());
     for (number, node) in (0..).zip(&mut nodes) {
@@ -145,7 +142,7 @@ pub fn layout<'t>(tree: &'t Tree, params: &Params) -> Result<Erofs<'t>, Error> {
     }
     let inodes = order.len() as u64;
     order.sort_unstable_by_key(|&number| nodes[number as usize].at);
-    let xattrs = meta + places.blocks();
+    let xattrs = places.blocks();
     let mut at = xattrs + (shared.area.len() as u64).div_ceil(BLOCK);
 
     let mut contents = Vec::new();
@@ -176,16 +173,13 @@ pub fn layout<'t>(tree: &'t Tree, params: &Params) -> Result<Erofs<'t>, Error> {
         inodes,
         epoch: params.epoch,
         blocks,
-        meta: meta as u32,
+        meta: 0,
         xattrs: xattrs as u32,
         uuid: uuid.0,
         label: params.label.as_bytes(),
-        incompat: 0,
-        algorithms: 0,
-        configs: &[],
     };
     let mut erofs =
-        Erofs { nodes, shared, order, meta, xattrs, contents, blocks: at, head: Vec::new(), index };
+        Erofs { nodes, shared, order, xattrs, contents, blocks: at, head: Vec::new(), index };
     let rest = erofs.first_block(SUPER_AT + SUPER)?;
     erofs.head = head.encode(&rest);
     Ok(erofs)
@@ -327,7 +321,7 @@ impl Erofs<'_> {
     }
 
     fn in_first(&self, number: u32) -> bool {
-        self.meta == 0 && self.nodes[number as usize].at < BLOCK / SLOT
+        self.nodes[number as usize].at < BLOCK / SLOT
     }
 
     /// The number of the inode of an entry.
@@ -407,7 +401,7 @@ impl Image for Erofs<'_> {
         out.put(&self.head)?;
         for &number in &self.order {
             if !self.in_first(number) {
-                out.pad_to(self.meta * BLOCK + self.nodes[number as usize].at * SLOT)?;
+                out.pad_to(self.nodes[number as usize].at * SLOT)?;
                 self.inode(number as usize, &mut out)?;
             }
         }
