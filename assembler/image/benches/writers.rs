@@ -14,9 +14,10 @@ use std::{fs, path::Path, process::Command};
 
 use stagex_image::{
     compress::Zstd,
-    cpio, ext4,
+    cpio, erofs, ext4,
     identity::Guid,
     iso::{self, Params},
+    squashfs::{self, Compression},
 };
 use stagex_tree::{Tree, TreePath};
 
@@ -81,7 +82,8 @@ fn main() {
         _ => scratch.path().join("tree"),
     };
     let wanted = |format: &str| only.as_ref().is_none_or(|only| format.starts_with(only.as_str()));
-    if wanted("ext4") && arguments.len() > 1 {
+    let needs_one = ["ext4", "EROFS", "SquashFS"].iter().any(|format| wanted(format));
+    if needs_one && arguments.len() > 1 {
         fs::create_dir(&one).unwrap();
         let whole = |folder: &String| fs::canonicalize(folder).unwrap();
         let from_root = |folder: &String| whole(folder).strip_prefix("/").unwrap().to_path_buf();
@@ -107,7 +109,13 @@ fn main() {
             one.display()
         ))
     };
-    let groups: [(&str, Vec<Writer<'_>>); 4] = [
+    let copied = |kind: &str| ours_of(kind, &one);
+    let c = one.display();
+    let erofs = |options: &str| {
+        let uuid = Guid([1; 16]);
+        shell(format!("mkfs.erofs -T{} -U {uuid} {options} {o} {c} >/dev/null", common::EPOCH))
+    };
+    let groups: Vec<(&str, Vec<Writer<'_>>)> = vec![
         (
             "ext4",
             vec![
@@ -140,6 +148,10 @@ fn main() {
                 ("xorriso, dates not pinned", Box::new(|| xorriso(""))),
                 ("xorriso, dates pinned", Box::new(|| xorriso(pinned))),
             ],
+        ),
+        (
+            "EROFS, plain",
+            vec![("ours", Box::new(|| copied("erofs"))), ("mkfs.erofs", Box::new(|| erofs("")))],
         ),
     ];
     println!("{entries} entries in {folders}\n");
@@ -215,7 +227,7 @@ fn read(folders: &[String]) -> Tree {
 }
 
 fn write(kind: &str, out: &Path, folders: &[String]) {
-    let tree = read(folders);
+    let mut tree = read(folders);
     let mut file = fs::File::create(out).unwrap();
     match kind {
         "cpio" => cpio::layout(&tree, &Default::default()).unwrap().write(&mut file).unwrap(),
@@ -228,6 +240,18 @@ fn write(kind: &str, out: &Path, folders: &[String]) {
         "cpio.zst" => {
             let laid = cpio::layout(&tree, &Default::default()).unwrap();
             Zstd { level: 3, workers: 2 }.compress(&laid, &mut file).unwrap();
+        }
+        "erofs" => {
+            at_epoch(&mut tree);
+            let mut params = erofs::Params::new(common::EPOCH);
+            params.uuid = Some(Guid([1; 16]));
+            erofs::layout(&tree, &params).unwrap().write(&mut file).unwrap();
+        }
+        "squashfs" => {
+            let mut params = squashfs::Params::new(common::EPOCH, out.parent().unwrap());
+            params.compression = Compression::Zstd { level: 3 };
+            params.threads = 2;
+            squashfs::layout(&tree, &params).unwrap().write(&mut file).unwrap();
         }
         _ => {
             let params = Params::new("X", common::EPOCH);
@@ -251,5 +275,13 @@ fn make(kind: &str, folder: &Path) {
             let bytes = common::filling(len, (number ^ file) as u8);
             fs::write(at.join(format!("file-{file:04}.data")), bytes).unwrap();
         }
+    }
+}
+
+/// Sets all times to one, as the options of the tools beside us do.
+fn at_epoch(tree: &mut Tree) {
+    let paths: Vec<TreePath> = tree.iter().map(|entry| entry.path.clone()).collect();
+    for path in paths {
+        tree.metadata_mut(&path).unwrap().mtime = common::EPOCH;
     }
 }

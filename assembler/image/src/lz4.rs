@@ -1,0 +1,221 @@
+//! LZ4 blocks, of a whole input or of as much of it as fits a size.
+//!
+//! Follows `lz4_Block_format.md` of LZ4. The method is that of its fast level: a table of hashes
+//! of five bytes, the last place of each, and steps that grow where nothing matches. Own code:
+//! clusters of a fixed size need the longest beginning of an input that fits,
+//! `LZ4_compress_destSize` of the C library, which the crate `lz4_flex` does not offer and which
+//! through the crate `lz4-sys` would need unsafe code.
+
+/// Bits of a hash.
+const HASH: u32 = 13;
+/// The shortest match.
+const MATCH: usize = 4;
+/// The last match begins at least this far from the end.
+const MATCH_END: usize = 12;
+/// The last bytes are literals.
+const LITERALS_END: usize = 5;
+/// The farthest match.
+const DISTANCE: usize = 65_535;
+/// Failed searches before the step grows by one.
+const PATIENCE: u32 = 6;
+/// Literals that a block cut short ends in: the last match begins far enough from the end then.
+const CUT: usize = MATCH_END - MATCH;
+
+/// Compresses inputs of up to 4 GiB.
+pub(crate) struct Lz4 {
+    /// Places in the input, plus one.
+    table: Vec<u32>,
+}
+
+impl Lz4 {
+    pub(crate) fn new() -> Self {
+        Self { table: vec![0; 1 << HASH] }
+    }
+
+    /// Forgets the input, before another one.
+    pub(crate) fn reset(&mut self) {
+        self.table.fill(0);
+    }
+
+    /// Compresses `input` from `start` on into `out`, which grows by `most` bytes at most, and
+    /// gives how much of the input went in. Between resets the starts must ascend.
+    pub(crate) fn fill(
+        &mut self,
+        input: &[u8],
+        start: usize,
+        most: usize,
+        out: &mut Vec<u8>,
+    ) -> usize {
+        let limit = out.len() + most;
+        let mut anchor = start;
+        let mut at = start;
+        let last = input.len().saturating_sub(MATCH_END);
+        let mut misses = 1u32 << PATIENCE;
+        while at <= last && input.len() >= MATCH_END + start {
+            let slot = hash(input, at);
+            let place = std::mem::replace(&mut self.table[slot], at as u32 + 1) as usize;
+            let step = (misses >> PATIENCE) as usize;
+            misses += 1;
+            // A block cut short leaves places behind that now lie ahead.
+            let usable = place > start && place <= at && at + 1 - place <= DISTANCE;
+            if !usable || four(input, place - 1) != four(input, at) {
+                // A block that is full of literals ends here.
+                if at - anchor > limit - out.len() {
+                    break;
+                }
+                at += step;
+                continue;
+            }
+            misses = 1 << PATIENCE;
+            let mut from = place - 1;
+            while at > anchor && from > start && input[at - 1] == input[from - 1] {
+                at -= 1;
+                from -= 1;
+            }
+            let end = input.len() - LITERALS_END;
+            let more = same(input, from + MATCH, at + MATCH, end);
+            let literals = at - anchor;
+            let fixed = out.len() + 1 + extra(literals, 15) + literals + 2;
+            // After it the block still ends in a token and enough literals.
+            let Some(room) = limit.checked_sub(fixed + 1 + CUT) else { break };
+            let more = if extra(more, 15) <= room { more } else { 14 + 255 * room };
+            put(out, &input[anchor..at], more.min(15) as u8);
+            out.extend_from_slice(&((at - from) as u16).to_le_bytes());
+            put_extra(out, more, 15);
+            at += MATCH + more;
+            anchor = at;
+            if at <= last && at >= start + 2 {
+                let slot = hash(input, at - 2);
+                self.table[slot] = (at - 2) as u32 + 1;
+            }
+        }
+        let room = limit - out.len();
+        let mut literals = (input.len() - anchor).min(room.saturating_sub(1));
+        while 1 + extra(literals, 15) + literals > room && literals > 0 {
+            literals -= 1;
+        }
+        put(out, &input[anchor..anchor + literals], 0);
+        anchor + literals - start
+    }
+}
+
+fn four(input: &[u8], at: usize) -> u32 {
+    input[at..].first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes))
+}
+
+fn hash(input: &[u8], at: usize) -> usize {
+    let bytes = input[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+    ((bytes << 24).wrapping_mul(889_523_592_379) >> (64 - HASH)) as usize
+}
+
+/// How many bytes are the same from both places on, the second before `end`.
+fn same(input: &[u8], from: usize, at: usize, end: usize) -> usize {
+    if at >= end {
+        return 0;
+    }
+    let (a, b) = (&input[from..from + end - at], &input[at..end]);
+    let mut len = 0;
+    for (a, b) in a.chunks_exact(8).zip(b.chunks_exact(8)) {
+        if a != b {
+            break;
+        }
+        len += 8;
+    }
+    len + a[len..].iter().zip(&b[len..]).take_while(|(a, b)| a == b).count()
+}
+
+/// Bytes that a length takes beside its four bits.
+fn extra(len: usize, bits: usize) -> usize {
+    if len < bits { 0 } else { (len - bits) / 255 + 1 }
+}
+
+fn put_extra(out: &mut Vec<u8>, len: usize, bits: usize) {
+    if let Some(rest) = len.checked_sub(bits) {
+        out.resize(out.len() + rest / 255, 255);
+        out.push((rest % 255) as u8);
+    }
+}
+
+/// A token with the literals before a match.
+fn put(out: &mut Vec<u8>, literals: &[u8], matched: u8) {
+    out.push((literals.len().min(15) as u8) << 4 | matched);
+    put_extra(out, literals.len(), 15);
+    out.extend_from_slice(literals);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn length(block: &mut &[u8], bits: u8) -> usize {
+        let mut len = usize::from(bits);
+        let mut byte = if bits == 15 { 255 } else { 0 };
+        while byte == 255 {
+            byte = block[0];
+            len += usize::from(byte);
+            *block = &block[1..];
+        }
+        len
+    }
+
+    /// A decoder that checks what the format asks of the end of a block.
+    fn decode(mut block: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut last_match = None;
+        loop {
+            let token = block[0];
+            block = &block[1..];
+            let literals = length(&mut block, token >> 4);
+            let (now, rest) = block.split_at(literals);
+            out.extend_from_slice(now);
+            block = rest;
+            if block.is_empty() {
+                if let Some(at) = last_match {
+                    assert!(out.len() - at >= MATCH_END && literals >= LITERALS_END);
+                }
+                return out;
+            }
+            let distance = usize::from(block[0]) + 256 * usize::from(block[1]);
+            block = &block[2..];
+            let more = length(&mut block, token & 15);
+            last_match = Some(out.len());
+            for _ in 0..more + MATCH {
+                out.push(out[out.len() - distance]);
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+        /// Whatever the input and the size: what went in comes out, and the size is kept.
+        #[test]
+        fn what_fits_comes_back(
+            pieces in prop::collection::vec((any::<u8>(), 1..600usize, 0..4u8), 0..60),
+            most in 20..5000usize,
+        ) {
+            let mut input = Vec::new();
+            for (byte, len, kind) in pieces {
+                match kind {
+                    0 => input.resize(input.len() + len, byte),
+                    1 => {
+                        let from = input.len().saturating_sub(len * 7);
+                        input.extend_from_within(from..(from + len).min(input.len()));
+                    }
+                    _ => input.extend((0..len).map(|n| (n * n * 31) as u8 ^ byte)),
+                }
+            }
+            let mut lz4 = Lz4::new();
+            let mut at = 0;
+            while at < input.len() {
+                let mut out = Vec::new();
+                let taken = lz4.fill(&input, at, most, &mut out);
+                prop_assert!(taken > 0 && out.len() <= most);
+                prop_assert_eq!(decode(&out), &input[at..at + taken]);
+                at += taken;
+            }
+        }
+    }
+}
