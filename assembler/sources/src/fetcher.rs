@@ -218,6 +218,26 @@ impl Job<'_> {
             partial.discard()?;
             return Ok(path);
         }
+        let found = self.from_mirrors(&mut partial);
+        if matches!(found, Ok(true)) {
+            return partial.keep();
+        }
+        // A part that a broken connection or a cancellation left is kept for the next run; wrong
+        // bytes never are.
+        if partial.file.metadata().is_ok_and(|metadata| metadata.len() == 0) {
+            partial.discard()?;
+        }
+        found?;
+        Err(Error::Failed {
+            file: self.request.file.clone(),
+            expected: self.request.digest,
+            attempts: std::mem::take(&mut self.attempts),
+            offline: self.fetcher.options.offline,
+        })
+    }
+
+    /// Tries all addresses in turn; false where none has the right bytes.
+    fn from_mirrors(&mut self, partial: &mut Partial) -> Result<bool, Error> {
         for address in &self.request.mirrors {
             let urls = Address::parse(address)
                 .and_then(|address| address.resolve(&self.fetcher.options.mirrors));
@@ -229,21 +249,12 @@ impl Job<'_> {
                 }
             };
             for url in urls {
-                if self.from_clone(&url, &mut partial)? || self.from_url(&url, &mut partial)? {
-                    return partial.keep();
+                if self.from_clone(&url, partial)? || self.from_url(&url, partial)? {
+                    return Ok(true);
                 }
             }
         }
-        // A part that a broken connection left is kept for the next run; wrong bytes never are.
-        if partial.file.metadata().is_ok_and(|metadata| metadata.len() == 0) {
-            partial.discard()?;
-        }
-        Err(Error::Failed {
-            file: self.request.file.clone(),
-            expected: self.request.digest,
-            attempts: std::mem::take(&mut self.attempts),
-            offline: self.fetcher.options.offline,
-        })
+        Ok(false)
     }
 
     fn from_clone(&mut self, url: &str, partial: &mut Partial) -> Result<bool, Error> {

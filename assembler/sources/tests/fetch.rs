@@ -309,6 +309,16 @@ fn a_cache_that_cannot_be_written_is_named() {
 }
 
 #[test]
+fn a_download_stopped_before_its_first_byte_leaves_nothing() {
+    let (server, folder) = (Server::start(), tempfile::tempdir().unwrap());
+    let wanted = request(&[server.url("good")]);
+    let fetcher = Fetcher::new(options(folder.path()));
+    let error = fetcher.fetch_one(&wanted, &Quiet, &AtomicBool::new(true)).unwrap_err();
+    assert!(matches!(error, Error::Cancelled { .. }), "{error}");
+    assert_eq!(partials(folder.path()), 0);
+}
+
+#[test]
 fn a_stopped_download_is_kept_for_later() {
     struct StopHalfway<'a>(&'a AtomicBool);
     impl Observer for StopHalfway<'_> {
