@@ -25,7 +25,7 @@ fn extract(archive: &[u8], tool: &str) -> (tempfile::TempDir, Tree) {
     fs::create_dir(&to).unwrap();
     let command = match tool {
         "cpio" => "umask 0; exec cpio -idm --quiet <../a.cpio",
-        _ => "umask 0; exec bsdtar -xpf ../a.cpio",
+        _ => "umask 0; exec bsdtar -xpPf ../a.cpio",
     };
     let package = if tool == "cpio" { "cpio" } else { "libarchive-tools" };
     let output = run(package, Command::new("sh").arg("-c").arg(command).current_dir(&to));
