@@ -71,6 +71,8 @@ pub struct StepFailure {
     pub log: PathBuf,
     /// The last lines of it.
     pub tail: Vec<String>,
+    /// Why there is nothing of it to look into, if so.
+    pub lost: Option<String>,
 }
 
 impl fmt::Display for StepFailure {
@@ -85,7 +87,10 @@ impl fmt::Display for StepFailure {
             writeln!(f, "  | {line}")?;
         }
         writeln!(f, "  whole log: {}", self.log.display())?;
-        write!(f, "help: `stagex shell {package}` opens a shell in what the step left")
+        match &self.lost {
+            None => write!(f, "help: `stagex shell {package}` opens a shell in what the step left"),
+            Some(why) => write!(f, "note: nothing of the step was kept: {why}"),
+        }
     }
 }
 

@@ -169,18 +169,23 @@ impl Evaluation<'_> {
             stagex_sandbox::run(spec, stagex_sandbox::Stdio::Log(file), &self.engine.cancel)
                 .map_err(|error| match error {
                     stagex_sandbox::Error::Cancelled => Error::Cancelled,
-                    error => self.failure(step, &log, chain(&error)).unwrap_or(error.into()),
+                    error => {
+                        self.failure(step, &log, chain(&error), Some("it did not begin".into()))
+                    }
                 })?;
         if !outcome.status.success() {
             let ending = match outcome.status {
                 Status::Exit(code) => format!("exit code {code}"),
                 status => status.to_string(),
             };
-            Failed::keep(self.engine.store, self.recipe.id, &self.state.layers, spec, &scratch)?;
-            return Err(match self.failure(step, &log, ending) {
-                Some(error) => error,
-                None => Error::Cancelled,
+            // A disk that is full is a reason to fail, and not to hide how the step ended.
+            let store = self.engine.store;
+            let kept = Failed::keep(store, self.recipe.id, &self.state.layers, spec, &scratch);
+            let lost = kept.err().map(|error| {
+                let _ = Failed::forget(store, self.recipe.id);
+                chain(&error)
             });
+            return Err(self.failure(step, &log, ending, lost));
         }
         let options = Adopt { owner: Owner::ROOT, lower: &self.state.layers };
         let layer = self.engine.store.adopt(&spec.upper, options)?;
@@ -195,16 +200,17 @@ impl Evaluation<'_> {
         Ok(())
     }
 
-    fn failure(&self, step: &Step<'_>, log: &Path, ending: String) -> Option<Error> {
+    fn failure(&self, step: &Step<'_>, log: &Path, ending: String, lost: Option<String>) -> Error {
         let document = &self.recipe.containerfile.document;
         let position = document.position(step.span.start);
-        Some(Error::Step(Box::new(StepFailure {
+        Error::Step(Box::new(StepFailure {
             step: step.name.clone(),
             place: format!("{}:{}:{}", document.name(), position.line, position.column),
             ending,
             log: log.to_owned(),
             tail: error::tail(log),
-        })))
+            lost,
+        }))
     }
 
     /// Whether the command gets the network: only where the package asks and the user allows.

@@ -51,6 +51,11 @@ impl DiskWatch {
         self.next
     }
 
+    /// Whether less is free than shall be.
+    pub(crate) fn is_full(&self) -> bool {
+        usage(&self.upper).is_ok_and(|(_, free)| free < self.reserve)
+    }
+
     /// Checks, if it is time to.
     pub(crate) fn check(&mut self, now: Instant) -> Option<Limit> {
         if now < self.next {

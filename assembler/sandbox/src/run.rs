@@ -345,6 +345,10 @@ impl Run<'_, '_> {
         let status = match (self.verdict, status) {
             (Some(Verdict::Cancelled), _) => return Err(Error::Cancelled),
             (Some(Verdict::Limit(limit)), _) => Status::Limit(limit),
+            // It may have filled the disk, and failed, between two looks.
+            (None, Some(status)) if status != Status::Exit(0) && self.disk.is_full() => {
+                Status::Limit(Limit::DiskReserve)
+            }
             (None, Some(status)) => status,
             (None, None) => {
                 return Err(Error::Killed { signal: usage.status.signal().unwrap_or(0) });
