@@ -15,26 +15,34 @@ const MATCH_END: usize = 12;
 /// The last bytes are literals.
 const LITERALS_END: usize = 5;
 /// The farthest match.
-const DISTANCE: usize = 65_535;
+const DISTANCE: u32 = 65_535;
 /// Failed searches before the step grows by one.
 const PATIENCE: u32 = 6;
 /// Literals that a block cut short ends in: the last match begins far enough from the end then.
 const CUT: usize = MATCH_END - MATCH;
 
-/// Compresses inputs of up to 4 GiB.
+/// Compresses inputs of up to 1 GiB.
 pub(crate) struct Lz4 {
-    /// Places in the input, plus one.
-    table: Vec<u32>,
+    /// Places in all inputs so far, counted on, plus one.
+    table: Box<[u32; 1 << HASH]>,
+    /// What the places of this input are counted from.
+    base: u32,
+    /// Behind the last place.
+    end: u32,
 }
 
 impl Lz4 {
     pub(crate) fn new() -> Self {
-        Self { table: vec![0; 1 << HASH] }
+        Self { table: Box::new([0; 1 << HASH]), base: 0, end: 0 }
     }
 
     /// Forgets the input, before another one.
     pub(crate) fn reset(&mut self) {
-        self.table.fill(0);
+        self.base = self.end;
+        if self.base > u32::MAX / 2 {
+            self.table.fill(0);
+            (self.base, self.end) = (0, 0);
+        }
     }
 
     /// Compresses `input` from `start` on into `out`, which grows by `most` bytes at most, and
@@ -47,18 +55,23 @@ impl Lz4 {
         out: &mut Vec<u8>,
     ) -> usize {
         let limit = out.len() + most;
+        let base = self.base;
+        self.end = self.end.max(base + input.len() as u32);
+        let first = base + start as u32;
         let mut anchor = start;
         let mut at = start;
         let last = input.len().saturating_sub(MATCH_END);
         let mut misses = 1u32 << PATIENCE;
         while at <= last && input.len() >= MATCH_END + start {
-            let slot = hash(input, at);
-            let place = std::mem::replace(&mut self.table[slot], at as u32 + 1) as usize;
+            let here = eight(input, at);
+            let now = base + at as u32 + 1;
+            let place = std::mem::replace(&mut self.table[hash(here)], now);
             let step = (misses >> PATIENCE) as usize;
             misses += 1;
             // A block cut short leaves places behind that now lie ahead.
-            let usable = place > start && place <= at && at + 1 - place <= DISTANCE;
-            if !usable || four(input, place - 1) != four(input, at) {
+            let is_near = now.wrapping_sub(place).wrapping_sub(1) < DISTANCE;
+            let found = (place.wrapping_sub(base) as usize).wrapping_sub(1);
+            if place <= first || !is_near || eight(input, found) as u32 != here as u32 {
                 // A block that is full of literals ends here.
                 if at - anchor > limit - out.len() {
                     break;
@@ -67,7 +80,7 @@ impl Lz4 {
                 continue;
             }
             misses = 1 << PATIENCE;
-            let mut from = place - 1;
+            let mut from = found;
             while at > anchor && from > start && input[at - 1] == input[from - 1] {
                 at -= 1;
                 from -= 1;
@@ -85,8 +98,8 @@ impl Lz4 {
             at += MATCH + more;
             anchor = at;
             if at <= last && at >= start + 2 {
-                let slot = hash(input, at - 2);
-                self.table[slot] = (at - 2) as u32 + 1;
+                let slot = hash(eight(input, at - 2));
+                self.table[slot] = base + (at - 2) as u32 + 1;
             }
         }
         let room = limit - out.len();
@@ -99,12 +112,15 @@ impl Lz4 {
     }
 }
 
-fn four(input: &[u8], at: usize) -> u32 {
-    input[at..].first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes))
+fn eight(input: &[u8], at: usize) -> u64 {
+    match input.get(at..at + 8) {
+        Some(bytes) => bytes.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes)),
+        None => 0,
+    }
 }
 
-fn hash(input: &[u8], at: usize) -> usize {
-    let bytes = input[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+/// A hash of five of the eight bytes.
+fn hash(bytes: u64) -> usize {
     ((bytes << 24).wrapping_mul(889_523_592_379) >> (64 - HASH)) as usize
 }
 
@@ -116,8 +132,9 @@ fn same(input: &[u8], from: usize, at: usize, end: usize) -> usize {
     let (a, b) = (&input[from..from + end - at], &input[at..end]);
     let mut len = 0;
     for (a, b) in a.chunks_exact(8).zip(b.chunks_exact(8)) {
-        if a != b {
-            break;
+        let differ = eight(a, 0) ^ eight(b, 0);
+        if differ != 0 {
+            return len + differ.trailing_zeros() as usize / 8;
         }
         len += 8;
     }

@@ -6,7 +6,7 @@
 
 use std::{
     fs::File,
-    io::{self, Write as _},
+    io::{self, Seek as _, SeekFrom, Write as _},
     os::unix::fs::FileExt as _,
     path::Path,
 };
@@ -50,6 +50,21 @@ impl Scratch {
         Ok(())
     }
 
+    /// Forgets what lies behind the first `len` bytes.
+    pub(crate) fn truncate(&mut self, len: u64) -> io::Result<()> {
+        let gone = self.len.saturating_sub(len);
+        self.len -= gone;
+        if let Ok(Some(kept)) =
+            usize::try_from(gone).map(|gone| self.buffer.len().checked_sub(gone))
+        {
+            self.buffer.truncate(kept);
+            return Ok(());
+        }
+        self.buffer.clear();
+        self.file.set_len(self.len)?;
+        self.file.seek(SeekFrom::Start(self.len)).map(drop)
+    }
+
     /// Hands all to the file; what is read is what was there then.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.file.write_all(&self.buffer)?;
@@ -90,6 +105,18 @@ mod tests {
         scratch.copy(3, 2 * BUFFER as u64, &mut emitter).unwrap();
         emitter.finish().unwrap();
         assert!(out == bytes[3..3 + 2 * BUFFER]);
+        for len in [3 * BUFFER, BUFFER / 2, 5] {
+            scratch.put(b"gone").unwrap();
+            scratch.truncate(len as u64).unwrap();
+            scratch.put(b"here").unwrap();
+            scratch.flush().unwrap();
+            let mut out = Vec::new();
+            let mut emitter = Emitter::new(&mut out);
+            scratch.copy(0, scratch.len(), &mut emitter).unwrap();
+            emitter.finish().unwrap();
+            assert!(out == [&bytes[..len], b"here"].concat(), "{len}");
+            scratch.truncate(len as u64).unwrap();
+        }
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "it has no name");
         assert!(Scratch::new(&folder.path().join("nowhere")).is_err());
     }

@@ -63,6 +63,36 @@ pub enum Error {
         /// The entry where the limit was passed.
         path: TreePath,
     },
+    /// A level that the compressor has not.
+    #[error("{compressor} has the levels {least} to {most}, not {level}")]
+    Level {
+        /// The compressor.
+        compressor: &'static str,
+        /// The level given.
+        level: i64,
+        /// The lowest.
+        least: i64,
+        /// The highest.
+        most: i64,
+    },
+    /// A size of clusters that cannot be.
+    #[error("clusters of {cluster} bytes are not a power of two from 4096 to 524288")]
+    Cluster {
+        /// The size given, in bytes.
+        cluster: u32,
+    },
+    /// A cluster could not be compressed.
+    #[error("compressing: {source}")]
+    Compress {
+        /// Why.
+        source: io::Error,
+    },
+    /// Compressed clusters could not be kept until the image is written.
+    #[error("the file for compressed clusters: {source}")]
+    Scratch {
+        /// Why.
+        source: io::Error,
+    },
     /// A content could not be read.
     #[error("{path}: {source}")]
     Read {

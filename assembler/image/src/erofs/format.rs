@@ -17,6 +17,13 @@ pub(super) const COMPACT: u64 = 32;
 /// Bytes of an extended inode.
 pub(super) const EXTENDED: u64 = 64;
 
+/// Compressed bytes lie at the ends of their clusters.
+pub(super) const FEATURE_AT_END: u32 = 1;
+/// Clusters of several blocks, and records about the compressors behind the superblock.
+pub(super) const FEATURE_CONFIG: u32 = 2;
+/// Last clusters behind the index of their file.
+pub(super) const FEATURE_TAILS: u32 = 16;
+
 const MAGIC: u32 = 0xe0f5_e1e2;
 const COMPAT_CHECKSUM: u32 = 1;
 const COMPAT_MTIME: u32 = 2;
@@ -28,6 +35,8 @@ pub(super) enum Layout {
     Plain = 0,
     /// Whole blocks, and the rest right behind the inode.
     Inline = 2,
+    /// Compressed clusters and an index of them.
+    Compressed = 3,
 }
 
 /// What the superblock says.
@@ -40,6 +49,12 @@ pub(super) struct Super<'a> {
     pub(super) xattrs: u32,
     pub(super) uuid: [u8; 16],
     pub(super) label: &'a [u8],
+    /// What a reader must know to read the image.
+    pub(super) features: u32,
+    /// The farthest that LZ4 refers back, or the compressors that `config` tells of.
+    pub(super) compression: u16,
+    /// What lies right behind the superblock.
+    pub(super) config: &'a [u8],
 }
 
 impl Super<'_> {
@@ -61,9 +76,12 @@ impl Super<'_> {
         let mut label = [0; 16];
         label[..self.label.len()].copy_from_slice(self.label);
         out.extend_from_slice(&label);
-        // No feature that a reader must know: any Linux with EROFS mounts it.
+        // Of a plain image none: any Linux with EROFS mounts it.
+        out.extend_from_slice(&self.features.to_le_bytes());
+        out.extend_from_slice(&self.compression.to_le_bytes());
         out.resize((SUPER_AT + SUPER) as usize, 0);
-        out.extend_from_slice(rest);
+        out.extend_from_slice(self.config);
+        out.extend_from_slice(&rest[self.config.len().min(rest.len())..]);
         out.resize(BLOCK as usize, 0);
         let checksum = crc32c(!0, &out[SUPER_AT as usize..]);
         out[SUPER_AT as usize + 4..][..4].copy_from_slice(&checksum.to_le_bytes());

@@ -6,13 +6,23 @@
 //! image's time, of small numbers and of a size under 4 GiB takes 32 bytes, any other 64. Files
 //! of equal content share their blocks; extended attributes that two inodes have are kept once.
 //!
+//! # Compression
+//! With [`Params::packing`], files are cut into clusters, each compressed into one block or a few,
+//! and what is left of a file at its end may lie compressed behind its inode. Files that get no
+//! smaller stay as they are. Compressed clusters go to a nameless file, for the inodes before them
+//! tell how many there are; contents are copied nowhere else. The number of threads changes no
+//! byte; other versions of Zstandard may.
+//!
 //! # Order
 //! The first block, inodes with short data, shared attributes, directories and long targets of
-//! symbolic links, then contents in path order.
+//! symbolic links, compressed clusters, then contents in path order.
 
+mod clusters;
+mod codec;
 mod directory;
 mod error;
 mod format;
+mod pack;
 mod place;
 mod xattr;
 
@@ -21,15 +31,20 @@ use std::{
     io::{self, Write},
 };
 
-use stagex_tree::{Content, Kind, Metadata, Source, Tree, TreePath};
+use stagex_tree::{Content, Digest, Kind, Metadata, Source, Tree, TreePath};
 
-pub use self::error::Error;
 pub(crate) use self::format::{device_number, type_bits};
 use self::{
-    format::{BLOCK, COMPACT, EXTENDED, Layout, Record, SLOT, SUPER, SUPER_AT, Super},
+    clusters::index_len,
+    format::{
+        BLOCK, COMPACT, EXTENDED, FEATURE_AT_END, FEATURE_CONFIG, FEATURE_TAILS, Layout, Record,
+        SLOT, SUPER, SUPER_AT, Super,
+    },
+    pack::Packed,
     place::Places,
     xattr::Shared,
 };
+pub use self::{codec::Compression, error::Error, pack::Packing};
 use crate::{Image, emit::Emitter, identity::Guid, index::Index, path_check::symlink_target};
 
 /// What an image is made from besides its tree.
@@ -42,12 +57,16 @@ pub struct Params {
     /// The volume's UUID; by default it is derived from the tree, whose contents are then read
     /// once for it.
     pub uuid: Option<Guid>,
+    /// What the UUID is derived from in place of the tree.
+    pub seed: Option<Digest>,
+    /// How contents are compressed; by default not at all.
+    pub packing: Option<Packing>,
 }
 
 impl Params {
     /// A plain image without a label.
     pub fn new(epoch: i64) -> Self {
-        Self { epoch, label: String::new(), uuid: None }
+        Self { epoch, label: String::new(), uuid: None, seed: None, packing: None }
     }
 }
 
@@ -61,9 +80,14 @@ pub struct Erofs<'t> {
     order: Vec<u32>,
     /// The first block of the shared attributes, and of what follows.
     xattrs: u64,
-    /// The entries whose whole blocks are written, in their order.
-    contents: Vec<u32>,
+    /// The entries whose whole blocks are written, in their order: others than files, and files.
+    contents: [Vec<u32>; 2],
+    packed: Option<Packed>,
+    packing: Option<Packing>,
+    /// The first compressed block.
+    clusters: u64,
     blocks: u64,
+    uuid: Guid,
     head: Vec<u8>,
 }
 
@@ -81,6 +105,8 @@ struct Node {
     /// The first of its whole blocks, and how many there are.
     first: u32,
     blocks: u64,
+    /// Which of the compressed files it is, if its layout says so.
+    packed: u32,
 }
 
 impl Node {
@@ -93,11 +119,21 @@ impl Node {
         tail: 0,
         first: 0,
         blocks: 0,
+        packed: 0,
     };
 
     /// Bytes of the inode with its attributes.
     fn head(&self) -> u64 {
         self.xattr_len + if self.extended { EXTENDED } else { COMPACT }
+    }
+
+    /// Bytes of all that is in one piece with the inode.
+    fn len(&self) -> u64 {
+        let index = match self.layout {
+            Layout::Compressed => index_len(self.size, self.head()),
+            _ => 0,
+        };
+        self.head() + index + self.tail
     }
 }
 
@@ -109,6 +145,9 @@ pub fn layout<'t>(tree: &'t Tree, params: &Params) -> Result<Erofs<'t>, Error> {
     if params.label.len() > 15 || params.label.contains('\0') {
         return Err(Error::Label { label: params.label.clone() });
     }
+    if let Some(packing) = &params.packing {
+        packing.check()?;
+    }
     let index = Index::new(tree);
     let shared = Shared::new(&index)?;
     let mut nodes = vec![Node::NONE; index.len()];
@@ -117,20 +156,25 @@ pub fn layout<'t>(tree: &'t Tree, params: &Params) -> Result<Erofs<'t>, Error> {
             *node = shape(&index, number, &shared, params)?;
         }
     }
-    let uuid = match params.uuid {
-        Some(uuid) => uuid,
-        None => {
+    let uuid = match (params.uuid, params.seed) {
+        (Some(uuid), _) => uuid,
+        (None, Some(seed)) => Guid::derive(&seed, "erofs"),
+        (None, None) => {
             let seed = tree.digest().map_err(|source| Error::Identity { source })?;
             Guid::derive(&seed, "erofs")
         }
     };
 
+    let packing = params.packing.as_ref();
+    let packed = packing.map(|packing| pack::pack(&index, &mut nodes, packing)).transpose()?;
+    let (features, compression, config) = packing.map_or_else(Default::default, features);
+
     // The root comes first: the superblock has 16 bits for its number.
-    let mut places = Places::new(SUPER_AT + SUPER);
+    let mut places = Places::new(SUPER_AT + SUPER + config.len() as u64);
     let mut order = Vec::with_capacity(index.len());
     for (number, node) in (0..).zip(&mut nodes) {
         if index.firsts[number as usize] == number {
-            node.at = places.take(node.head() + node.tail);
+            node.at = places.take(node.len());
             order.push(number);
         }
     }
@@ -139,13 +183,24 @@ pub fn layout<'t>(tree: &'t Tree, params: &Params) -> Result<Erofs<'t>, Error> {
     let xattrs = places.blocks();
     let mut at = xattrs + (shared.area.len() as u64).div_ceil(BLOCK);
 
-    let mut contents = Vec::new();
+    let mut contents = [Vec::new(), Vec::new()];
+    let mut clusters = 0;
     let is_file = |number: u32| index.entries[number as usize].inode.content().is_some();
     for files in [false, true] {
         let mut same = if files { Same::new(&index, &nodes) } else { Same::default() };
+        if let Some(packed) = packed.as_ref().filter(|_| files) {
+            clusters = at;
+            at += packed.blocks();
+            let compressed = |node: &&mut Node| node.layout == Layout::Compressed;
+            for node in nodes.iter_mut().filter(compressed) {
+                let first = u32::try_from(clusters + u64::from(packed.first(node)));
+                let too_large = |_| Error::TooLarge { path: TreePath::root() };
+                node.first = first.map_err(too_large)?;
+            }
+        }
         for number in 0..index.len() as u32 {
             let node = &mut nodes[number as usize];
-            if node.blocks == 0 || is_file(number) != files {
+            if node.blocks == 0 || is_file(number) != files || node.layout == Layout::Compressed {
                 continue;
             }
             let path = index.entries[number as usize].path;
@@ -157,7 +212,7 @@ pub fn layout<'t>(tree: &'t Tree, params: &Params) -> Result<Erofs<'t>, Error> {
             }
             node.first = first;
             at = at.checked_add(node.blocks).ok_or_else(too_large)?;
-            contents.push(number);
+            contents[usize::from(files)].push(number);
         }
     }
     let blocks = u32::try_from(at).map_err(|_| Error::TooLarge { path: TreePath::root() })?;
@@ -171,12 +226,37 @@ pub fn layout<'t>(tree: &'t Tree, params: &Params) -> Result<Erofs<'t>, Error> {
         xattrs: xattrs as u32,
         uuid: uuid.0,
         label: params.label.as_bytes(),
+        features,
+        compression,
+        config: &config,
     };
-    let mut erofs =
-        Erofs { nodes, shared, order, xattrs, contents, blocks: at, head: Vec::new(), index };
+    let mut erofs = Erofs {
+        nodes,
+        shared,
+        order,
+        xattrs,
+        contents,
+        packed,
+        packing: params.packing.clone(),
+        clusters,
+        blocks: at,
+        uuid,
+        head: Vec::new(),
+        index,
+    };
     let rest = erofs.first_block(SUPER_AT + SUPER)?;
     erofs.head = head.encode(&rest);
     Ok(erofs)
+}
+
+/// What a reader must know of the compression: features, and what the superblock says of it.
+fn features(packing: &Packing) -> (u32, u16, Vec<u8>) {
+    let tails = if packing.tails { FEATURE_TAILS } else { 0 };
+    if packing.compression == Compression::Lz4 && !packing.is_big() {
+        return (FEATURE_AT_END | tails, u16::MAX, Vec::new());
+    }
+    let config = packing.compression.config(packing.cluster);
+    (FEATURE_AT_END | FEATURE_CONFIG | tails, 1 << packing.compression.id(), config)
 }
 
 /// All of a node but its places.
@@ -247,14 +327,15 @@ fn links(index: &Index<'_>, number: usize) -> u32 {
 struct Same {
     /// How many files have this many bytes in this many whole blocks.
     counts: HashMap<(u64, u64), u32>,
-    firsts: HashMap<(stagex_tree::Digest, u64), u32>,
+    firsts: HashMap<(Digest, u64), u32>,
 }
 
 impl Same {
     fn new(index: &Index<'_>, nodes: &[Node]) -> Self {
         let mut counts = HashMap::new();
         for (node, entry) in nodes.iter().zip(&index.entries) {
-            if node.blocks != 0 && entry.inode.content().is_some() {
+            let is_plain = node.blocks != 0 && node.layout != Layout::Compressed;
+            if is_plain && entry.inode.content().is_some() {
                 *counts.entry((node.size, node.blocks)).or_default() += 1;
             }
         }
@@ -291,6 +372,11 @@ impl Erofs<'_> {
     #[allow(clippy::len_without_is_empty, reason = "an image is never empty")]
     pub fn len(&self) -> u64 {
         self.blocks * BLOCK
+    }
+
+    /// The volume's UUID.
+    pub fn uuid(&self) -> Guid {
+        self.uuid
     }
 
     /// Writes the image in one forward sweep.
@@ -343,6 +429,8 @@ impl Erofs<'_> {
             Kind::CharDevice(device) | Kind::BlockDevice(device) => {
                 device_number(*device).unwrap_or(0)
             }
+            // How many they are; the index says where.
+            _ if node.layout == Layout::Compressed => node.blocks as u32,
             _ => node.first,
         };
         let record = Record {
@@ -361,6 +449,22 @@ impl Erofs<'_> {
         let mut bytes = Vec::with_capacity(128);
         record.encode(&mut bytes);
         self.shared.encode(metadata, &mut bytes);
+        let compressed = self.packed.as_ref().zip(self.packing.as_ref());
+        let compressed = compressed.filter(|_| node.layout == Layout::Compressed);
+        if let Some((packed, packing)) = compressed {
+            let index = clusters::Index {
+                size: node.size,
+                head: node.head(),
+                extents: packed.extents(node),
+                first: node.first,
+                big: packing.is_big(),
+                tail: node.tail,
+                algorithm: packing.compression.id(),
+            };
+            index.encode(&mut bytes);
+            out.put(&bytes)?;
+            return packed.tail(node, out);
+        }
         out.put(&bytes)?;
         if node.tail == 0 {
             return Ok(());
@@ -370,6 +474,20 @@ impl Erofs<'_> {
             Kind::File(content) => out.content(entry.path, &part(content, from, node.tail)),
             Kind::Symlink(target) => out.put(&target[from as usize..]),
             _ => out.put(&directory::encode(self.entries(number))[from as usize..]),
+        }
+    }
+
+    /// Writes what fills whole blocks of an entry.
+    fn blocks_of(&self, number: u32, out: &mut Emitter<'_>) -> io::Result<()> {
+        let node = &self.nodes[number as usize];
+        out.pad_to(u64::from(node.first) * BLOCK)?;
+        let entry = &self.index.entries[number as usize];
+        let len = node.size - node.tail;
+        match &entry.inode.kind {
+            Kind::File(content) if node.tail == 0 => out.content(entry.path, content),
+            Kind::File(content) => out.content(entry.path, &part(content, 0, len)),
+            Kind::Symlink(target) => out.put(target),
+            _ => out.put(&directory::encode(self.entries(number as usize))[..len as usize]),
         }
     }
 }
@@ -401,17 +519,15 @@ impl Image for Erofs<'_> {
         }
         out.pad_to(self.xattrs * BLOCK)?;
         out.put(&self.shared.area)?;
-        for &number in &self.contents {
-            let node = &self.nodes[number as usize];
-            out.pad_to(u64::from(node.first) * BLOCK)?;
-            let entry = &self.index.entries[number as usize];
-            let len = node.size - node.tail;
-            match &entry.inode.kind {
-                Kind::File(content) if node.tail == 0 => out.content(entry.path, content)?,
-                Kind::File(content) => out.content(entry.path, &part(content, 0, len))?,
-                Kind::Symlink(target) => out.put(target)?,
-                _ => out.put(&directory::encode(self.entries(number as usize))[..len as usize])?,
-            }
+        for &number in &self.contents[0] {
+            self.blocks_of(number, &mut out)?;
+        }
+        if let Some(packed) = &self.packed {
+            out.pad_to(self.clusters * BLOCK)?;
+            packed.clusters.copy(0, packed.clusters.len(), &mut out)?;
+        }
+        for &number in &self.contents[1] {
+            self.blocks_of(number, &mut out)?;
         }
         out.pad_to(self.len())?;
         out.finish().map(drop)

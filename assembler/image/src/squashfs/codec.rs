@@ -30,7 +30,8 @@ pub enum Compression {
 }
 
 impl Compression {
-    pub(super) fn check(&self) -> Result<(), Error> {
+    /// Refuses a level that the compressor has not.
+    pub fn check(&self) -> Result<(), Error> {
         let (compressor, level, least, most) = match *self {
             Self::Gzip { level } => ("gzip", i64::from(level), 1, 9),
             Self::Xz { preset } => ("xz", i64::from(preset), 0, 9),
