@@ -3,12 +3,13 @@
 use std::{path::Path, sync::OnceLock};
 
 use stagex_image::{
-    Image, disk, ext4, fat, gpt,
+    Image, disk, erofs, ext4, fat, gpt,
     identity::{self, Guid},
+    squashfs,
     verity::{self, Verity},
 };
 use stagex_recipe::boxes::{Architecture, DiskPartition, Output, Role, RootFormat};
-use stagex_tree::{Content, TreePath};
+use stagex_tree::{Content, Digest, TreePath};
 
 use crate::{Composition, Error, Writer, write_aside};
 
@@ -51,30 +52,29 @@ impl Root<'_> {
 }
 
 impl Composition {
-    /// The root file system of a disk; none where it is an initramfs.
-    fn root(&self, workers: u32) -> Result<Option<Root<'_>>, Error> {
-        let RootFormat::Ext4 = self.rootfs_plan.format else {
-            return match self.rootfs_plan.format {
-                RootFormat::Initramfs => Ok(None),
-                format => Err(Error::RootNotYet { format }),
-            };
-        };
-        let given = self.disk.partitions.iter().find(|each| each.role == Role::Root);
+    /// The root file system of a disk; none where it is an initramfs. Compressed blocks wait in
+    /// `scratch`, without a name.
+    fn root(&self, workers: u32, scratch: &Path) -> Result<Option<Root<'_>>, Error> {
         let seed = identity::derive(&self.digest, "root file system");
-        let is_read_only = self.rootfs_plan.verity;
-        let params = ext4::Params {
-            size: match given.and_then(|partition| partition.size) {
-                _ if is_read_only => ext4::Size::Minimum,
-                Some(size) => ext4::Size::Exact(size),
-                None => ext4::Size::Free(ROOM),
-            },
-            journal: if is_read_only { ext4::Journal::None } else { ext4::Journal::Default },
-            seed: Some(seed),
-            ..ext4::Params::new("root", i64::try_from(self.epoch).unwrap_or(i64::MAX))
+        let epoch = i64::try_from(self.epoch).unwrap_or(i64::MAX);
+        let image: Box<dyn Image + '_> = match self.rootfs_plan.format {
+            RootFormat::Initramfs => return Ok(None),
+            RootFormat::Ext4 => {
+                let params = self.ext4_params(seed, epoch);
+                Box::new(ext4::layout(&self.rootfs, &params).map_err(Error::Ext4)?)
+            }
+            RootFormat::Erofs => {
+                let label = "root".to_owned();
+                let params = erofs::Params { label, seed: Some(seed), ..erofs::Params::new(epoch) };
+                Box::new(erofs::layout(&self.rootfs, &params).map_err(Error::Erofs)?)
+            }
+            RootFormat::Squashfs => {
+                let params =
+                    squashfs::Params { threads: workers, ..squashfs::Params::new(epoch, scratch) };
+                Box::new(squashfs::layout(&self.rootfs, &params).map_err(Error::Squashfs)?)
+            }
         };
-        let image: Box<dyn Image + '_> =
-            Box::new(ext4::layout(&self.rootfs, &params).map_err(Error::Ext4)?);
-        let verity = match is_read_only {
+        let verity = match self.rootfs_plan.verity {
             true => {
                 let params = verity::Params::new(&seed, workers);
                 Some(Verity::over(&*image, &params).map_err(Error::Verity)?)
@@ -88,6 +88,22 @@ impl Composition {
             }
         };
         Ok(Some(Root { format: self.rootfs_plan.format, image, verity, guids }))
+    }
+
+    /// How an ext4 root file system is made: with room where it is written to.
+    fn ext4_params(&self, seed: Digest, epoch: i64) -> ext4::Params {
+        let given = self.disk.partitions.iter().find(|each| each.role == Role::Root);
+        let is_read_only = self.rootfs_plan.verity;
+        ext4::Params {
+            size: match given.and_then(|partition| partition.size) {
+                _ if is_read_only => ext4::Size::Minimum,
+                Some(size) => ext4::Size::Exact(size),
+                None => ext4::Size::Free(ROOM),
+            },
+            journal: if is_read_only { ext4::Journal::None } else { ext4::Journal::Default },
+            seed: Some(seed),
+            ..ext4::Params::new("root", epoch)
+        }
     }
 
     /// The command line with what leads to a root file system.
@@ -137,7 +153,7 @@ impl Writer<'_> {
         then: impl FnOnce(&dyn Image) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let composition = self.composition;
-        let root = composition.root(self.workers)?;
+        let root = composition.root(self.workers, self.scratch)?;
         let uki = match &root {
             Some(root) => self.disk_uki(root)?,
             None => self.uki()?,

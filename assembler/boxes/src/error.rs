@@ -2,7 +2,9 @@
 
 use std::{io, path::PathBuf};
 
-use stagex_image::{cpio, disk, eif, ext4, fat, iso, uki::UkiError, verity, vmdisk};
+use stagex_image::{
+    cpio, disk, eif, erofs, ext4, fat, iso, squashfs, uki::UkiError, verity, vmdisk,
+};
 use stagex_oci::StoreError;
 use stagex_recipe::{
     Diagnostic,
@@ -71,6 +73,12 @@ pub enum Error {
     /// The root file system cannot be ext4.
     #[error("root file system: {0}")]
     Ext4(ext4::Error),
+    /// The root file system cannot be EROFS.
+    #[error("root file system: {0}")]
+    Erofs(erofs::Error),
+    /// The root file system cannot be SquashFS.
+    #[error("root file system: {0}")]
+    Squashfs(squashfs::Error),
     /// The root file system's hash tree cannot be made.
     #[error("root file system: {0}")]
     Verity(verity::Error),
@@ -85,12 +93,6 @@ pub enum Error {
     NotYet {
         /// The output.
         output: Output,
-    },
-    /// A format of the root file system that boxes can name and that is not written yet.
-    #[error("a root file system cannot be {} yet; initramfs and ext4 can be written", format.name())]
-    RootNotYet {
-        /// The format.
-        format: RootFormat,
     },
     /// An output that holds the root file system as an initramfs only.
     #[error(

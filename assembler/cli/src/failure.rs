@@ -84,9 +84,9 @@ impl From<stagex_boxes::Error> for Failure {
     fn from(error: stagex_boxes::Error) -> Self {
         match error {
             stagex_boxes::Error::Recipe(diagnostic) => Self::wrong(diagnostic),
-            stagex_boxes::Error::NotYet { .. }
-            | stagex_boxes::Error::RootNotYet { .. }
-            | stagex_boxes::Error::RootOutput { .. } => Self::wrong(error),
+            stagex_boxes::Error::NotYet { .. } | stagex_boxes::Error::RootOutput { .. } => {
+                Self::wrong(error)
+            }
             stagex_boxes::Error::Store(error) => error.into(),
             error => Self::failed(error),
         }

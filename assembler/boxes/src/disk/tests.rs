@@ -217,6 +217,39 @@ fn a_root_file_system_that_is_checked_with_a_second_place() {
 }
 
 #[test]
+fn root_file_systems_that_are_only_read() {
+    for (format, package, checker) in [
+        (RootFormat::Erofs, "erofs-utils", &["fsck.erofs"][..]),
+        (RootFormat::Squashfs, "squashfs-tools", &["unsquashfs", "-ll"]),
+    ] {
+        let [root, tree] = [Role::Root, Role::RootVerity].map(|role| partition(role, None));
+        let esp = partition(Role::Esp, Some(40 << 20));
+        let name = format.name();
+        let disk = Disk { partitions: vec![esp.clone(), root.clone(), tree], ..Disk::default() };
+        let (_one, image) = written(&composition(format, true, disk), Output::Disk);
+        let rows = table(&image);
+        let (root_at, tree_at) = (cut(&image, &rows[1]), cut(&image, &rows[2]));
+        tool(package, checker[0], &[&checker[1..], &[text(&root_at)]].concat());
+        let line = cmdline(&cut(&image, &rows[0]));
+        assert!(line.contains(&format!(" root=/dev/dm-0 rootfstype={name} ro init=/init ")));
+        let words: Vec<&str> = line.split(' ').collect();
+        let at = words.iter().position(|word| *word == "sha256").unwrap();
+        let salt = format!("--salt={}", words[at + 2].trim_end_matches('"'));
+        let verify = ["verify", &salt, text(&root_at), text(&tree_at), words[at + 1]];
+        tool("cryptsetup-bin", "veritysetup", &verify);
+
+        let root = DiskPartition { size: Some(32 << 20), ..root };
+        let disk = Disk { partitions: vec![esp, root], ..Disk::default() };
+        let (_two, image) = written(&composition(format, false, disk), Output::Disk);
+        let rows = table(&image);
+        assert_eq!(rows[1].3, 32 << 20);
+        tool(package, checker[0], &[&checker[1..], &[text(&cut(&image, &rows[1]))]].concat());
+        let wanted = format!("root=PARTUUID={} rootfstype={name} rootwait ro init", rows[1].1);
+        assert!(cmdline(&cut(&image, &rows[0])).starts_with(&wanted));
+    }
+}
+
+#[test]
 fn an_initramfs_on_a_disk_in_qemu_s_format_and_in_an_enclave() {
     let partitions = vec![partition(Role::Esp, Some(40 << 20))];
     let disk = Disk { partitions, ..Disk::default() };
@@ -252,8 +285,8 @@ fn what_cannot_be_is_said() {
         error.to_string()
     };
     let usual = [partition(Role::Esp, None), partition(Role::Root, None)];
-    let said = refused(RootFormat::Squashfs, Output::Disk, &usual);
-    assert!(said.contains("cannot be squashfs yet"), "{said}");
+    let said = refused(RootFormat::Erofs, Output::Uki, &usual);
+    assert!(said.contains("is to be erofs: write the box as a disk"), "{said}");
     let said = refused(RootFormat::Ext4, Output::Iso, &usual);
     assert!(said.contains("the output iso holds an initramfs"), "{said}");
     let small = [partition(Role::Esp, None), partition(Role::Root, Some(1 << 20))];

@@ -391,6 +391,39 @@ fn uki_is_signed_and_the_signature_comes_off() {
 }
 
 #[test]
+fn a_key_in_a_pkcs11_token_signs() {
+    let bench = efi_bench();
+    fs::create_dir(bench.at("tokens")).unwrap();
+    let tokens = format!("directories.tokendir = {}\n", bench.at("tokens").display());
+    bench.write("softhsm2.conf", tokens.as_bytes());
+    let place = format!("SOFTHSM2_CONF={}", bench.at("softhsm2.conf").display());
+    let softhsm = |arguments: &[&str]| {
+        bench.tool("softhsm2", "env", &[&[&*place, "softhsm2-util"], arguments].concat());
+    };
+    let init = ["--init-token", "--free", "--label", "boot", "--pin", "1234", "--so-pin", "5678"];
+    softhsm(&init);
+    let pkcs8 = ["pkcs8", "-topk8", "-nocrypt", "-in", "db.key", "-out", "db.p8"];
+    bench.tool("openssl", "openssl", &pkcs8);
+    let import = ["--import", "db.p8", "--token", "boot", "--label", "db", "--id", "01"];
+    softhsm(&[&import[..], &["--pin", "1234"]].concat());
+    let command = format!(
+        "{place} pkcs11-tool --module /usr/lib/softhsm/libsofthsm2.so --token-label boot \
+         --pin 1234 --label db --sign --mechanism RSA-PKCS"
+    );
+    let uki = ["uki", "--stub", "stub.elf", "--kernel", "vmlinuz", "--from", "tree"];
+    bench.image(&[&uki[..], &["--epoch", "0", "-o", "plain.efi"]].concat()).code(0);
+    let sign = ["sign", "plain.efi", "--certificate", "db.pem"];
+    let by_token = ["-o", "token.efi", "--sign-with", &command];
+    bench.image(&[&sign[..], &by_token].concat()).code(0);
+    bench.image(&[&sign[..], &["-o", "file.efi", "--key", "db.key"]].concat()).code(0);
+    assert!(bytes(&bench.at("token.efi")) == bytes(&bench.at("file.efi")));
+    bench.tool("sbsigntool", "sbverify", &["--cert", "db.pem", "token.efi"]);
+    let wrong = command.replace("--pin 1234", "--pin 9999");
+    bench.image(&[&sign[..], &["-o", "no", "--sign-with", &wrong]].concat()).code(1);
+    assert!(!bench.at("no").exists());
+}
+
+#[test]
 fn ext4_with_its_hash_tree_is_checked_by_the_reference_tools() {
     let bench = Bench::new();
     symlink("A Long Name.text", bench.at("tree/link")).unwrap();
@@ -427,6 +460,65 @@ fn ext4_with_its_hash_tree_is_checked_by_the_reference_tools() {
         .code(2)
         .says(&["hexadecimal"]);
     assert!(!bench.at("no").exists());
+}
+
+#[test]
+fn erofs_and_squashfs_are_checked_by_the_reference_tools() {
+    let bench = Bench::new();
+    symlink("A Long Name.text", bench.at("tree/link")).unwrap();
+    let uuid = "0fc63daf-8483-4772-8e79-3d69d8477de4";
+    let erofs = ["erofs", "--from", "tree", "--owner", "0:0", "--label", "root"];
+    bench.image(&[&erofs[..], &["-o", "root.erofs", "--uuid", uuid]].concat()).code(0);
+    bench.tool("erofs-utils", "fsck.erofs", &["root.erofs"]);
+    let shown = bench.tool("erofs-utils", "dump.erofs", &["-s", "root.erofs"]);
+    assert!(shown.contains(uuid), "{shown}");
+    let derived = |to: &str| {
+        let said = bench.image(&[&erofs[..], &["-o", to, "--seed", to]].concat()).code(0).stdout;
+        let line = said.lines().find(|line| line.starts_with("  uuid")).unwrap().to_owned();
+        assert!(bench.tool("erofs-utils", "dump.erofs", &["-s", to]).contains(&line[10..]));
+        line
+    };
+    assert_ne!(derived("a"), derived("b"));
+    for how in [&["lz4"][..], &["lz4", "--cluster", "64K"], &["lz4", "--no-tails", "--jobs", "1"]] {
+        bench.image(&[&erofs[..], &["-o", "packed", "--compress"], how].concat()).code(0);
+        bench.tool("erofs-utils", "fsck.erofs", &["--extract=out", "--overwrite", "packed"]);
+        let file = "EFI/BOOT/BOOTX64.EFI";
+        assert!(bytes(&bench.at("out").join(file)) == bytes(&bench.at("tree").join(file)));
+        let len = |name: &str| fs::metadata(bench.at(name)).unwrap().len();
+        assert!(len("packed") < len("root.erofs") / 4, "{how:?}");
+    }
+    bench.image(&[&erofs[..], &["-o", "packed", "--compress", "zstd:1"]].concat()).code(0);
+    bench.image(&[&erofs[..], &["-o", "no", "--compress", "xz"]].concat()).code(2).says(&["lz4"]);
+    let cluster = ["-o", "no", "--compress", "lz4", "--cluster", "5000"];
+    bench.image(&[&erofs[..], &cluster].concat()).code(1).says(&["power of two"]);
+    let long = ["erofs", "--from", "tree", "-o", "no", "--label", "sixteen bytes ..."];
+    bench.image(&long).code(1).says(&["sixteen bytes", "15 bytes"]);
+
+    let squashfs = |to: &str, more: &[&str]| {
+        let parts = ["squashfs", "--from", "tree", "--owner", "0:0", "-o", to];
+        bench.image(&[&parts[..], more].concat())
+    };
+    for (how, name) in
+        [("zstd:3", "zstd"), ("xz", "xz"), ("gzip:1", "gzip"), ("lz4", "lz4"), ("zstd", "zstd")]
+    {
+        let options = ["--block", "64K", "--jobs", "2", "--epoch", "1700000000"];
+        squashfs("root.squashfs", &[&options[..], &["--compress", how]].concat()).code(0);
+        let shown = bench.tool("squashfs-tools", "unsquashfs", &["-s", "root.squashfs"]);
+        for line in [&*format!("Compression {name}"), "Block size 65536", "Nov 14 22:13:20 2023"] {
+            assert!(shown.contains(line), "{line}: {shown}");
+        }
+        let file = "EFI/BOOT/BOOTX64.EFI";
+        let found = Command::new("unsquashfs")
+            .args(["-cat", "root.squashfs", file])
+            .current_dir(bench.at(""))
+            .output();
+        assert!(found.unwrap().stdout == bytes(&bench.at("tree").join(file)));
+    }
+    squashfs("no", &["--compress", "zstd:23"]).code(2).says(&["zstd", "1 to 22"]);
+    squashfs("no", &["--compress", "none"]).code(2).says(&["known are"]);
+    squashfs("no", &["--block", "5000"]).code(1).says(&["power of two"]);
+    squashfs("no", &["--epoch", "-1"]).code(1).says(&["4294967295"]);
+    assert!(bench.names().iter().all(|name| name != "no" && !name.starts_with('.')));
 }
 
 #[test]

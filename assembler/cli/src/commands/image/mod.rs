@@ -4,6 +4,7 @@
 mod compression;
 mod cpio;
 mod eif;
+mod erofs;
 mod export;
 mod ext4;
 mod fat;
@@ -13,6 +14,7 @@ mod output;
 mod sign;
 mod signing;
 mod source;
+mod squashfs;
 mod uki;
 mod verity;
 
@@ -32,6 +34,8 @@ pub(crate) enum ImageCommand {
     Cpio(cpio::Args),
     /// An enclave image for Nitro, and its registers
     Eif(eif::Args),
+    /// An EROFS image: read-only, mounted in place
+    Erofs(erofs::Args),
     /// An ext4 volume
     Ext4(ext4::Args),
     /// A FAT12, FAT16 or FAT32 volume, such as an EFI system partition
@@ -46,6 +50,8 @@ pub(crate) enum ImageCommand {
     Raw(export::Raw),
     /// Sign an EFI program for Secure Boot, or take its signature off
     Sign(sign::Args),
+    /// A SquashFS image: read-only, compressed
+    Squashfs(squashfs::Args),
     /// A unified kernel image: kernel, initramfs and command line in one EFI program
     Uki(uki::Args),
     /// The hash tree of dm-verity over a file system, and its root hash
@@ -60,6 +66,7 @@ pub(crate) fn run(global: &Global, command: &ImageCommand) -> Result<ExitCode, F
     match command {
         ImageCommand::Cpio(args) => args.write(global),
         ImageCommand::Eif(args) => args.write(global),
+        ImageCommand::Erofs(args) => args.write(global),
         ImageCommand::Ext4(args) => args.write(),
         ImageCommand::Fat(args) => args.write(),
         ImageCommand::Gpt(args) => args.write(),
@@ -67,6 +74,7 @@ pub(crate) fn run(global: &Global, command: &ImageCommand) -> Result<ExitCode, F
         ImageCommand::Qcow2(args) => args.write(global),
         ImageCommand::Raw(args) => args.write(),
         ImageCommand::Sign(args) => args.write(),
+        ImageCommand::Squashfs(args) => args.write(global),
         ImageCommand::Uki(args) => args.write(global),
         ImageCommand::Verity(args) => args.write(global),
         ImageCommand::Vhd(args) => args.write(),

@@ -27,6 +27,12 @@ impl Output {
         &self.output
     }
 
+    /// The folder that the file is written to: there is room for what the image is made of.
+    pub(crate) fn folder(&self) -> &Path {
+        let folder = self.output.parent().filter(|folder| !folder.as_os_str().is_empty());
+        folder.unwrap_or(Path::new("."))
+    }
+
     /// Writes an image and reports it, with what else is to be said of it.
     pub(crate) fn image(&self, image: &dyn Image, notes: &[(&str, String)]) -> Result<(), Failure> {
         self.with(notes, |out| image.write(out))

@@ -30,7 +30,8 @@ pub(crate) struct Signing {
     certificate: Option<PathBuf>,
     /// Sign with a key that lies elsewhere, such as in a PKCS#11 token: a shell command that reads
     /// a DigestInfo (51 bytes) and writes its PKCS#1 v1.5 signature. The SHA-256 alone stands in
-    /// $STAGEX_SHA256, in hexadecimal. With OpenSSL: openssl pkeyutl -sign -inkey KEY
+    /// $STAGEX_SHA256, in hexadecimal. With OpenSSL: openssl pkeyutl -sign -inkey KEY; with a
+    /// token: pkcs11-tool --module MODULE --login --label KEY --sign --mechanism RSA-PKCS
     #[arg(long, value_name = "COMMAND", requires = "certificate", conflicts_with = "key", value_hint = ValueHint::CommandString)]
     sign_with: Option<String>,
 }
