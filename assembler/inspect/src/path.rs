@@ -1,0 +1,51 @@
+//! Paths through an image: `/` leads into a folder and into a file of a known format alike.
+
+use crate::{
+    context::Context,
+    error::{Error, Result},
+    node::{Kind, Node, names},
+};
+
+/// How many names an error lists.
+const HINTS: usize = 12;
+
+/// Finds what a path such as `esp/EFI/BOOT/BOOTX64.EFI/.initrd/init` names.
+///
+/// Names are written as [`Node::name`] writes them; the second of a name is `name#2`.
+pub fn find(context: &Context, root: &Node, path: &str) -> Result<Node> {
+    let mut node = root.clone();
+    let mut parent = String::from("/");
+    for part in path.split('/').filter(|part| !part.is_empty()) {
+        let Some(container) = node.open(context)? else {
+            let reason = "nothing can be found inside";
+            return Err(Error::NoContent { path: parent, kind: node.kind().as_str(), reason });
+        };
+        let names = names(&container.nodes);
+        let Some(index) = names.iter().position(|name| name == part) else {
+            let mut shown: Vec<&str> = names.iter().take(HINTS).map(String::as_str).collect();
+            if names.len() > HINTS {
+                shown.push("…");
+            }
+            let hint = if shown.is_empty() {
+                ", which is empty".to_owned()
+            } else {
+                format!("; it holds {}", shown.join(", "))
+            };
+            return Err(Error::NotFound { name: part.to_owned(), parent, hint });
+        };
+        if parent.len() > 1 {
+            parent.push('/');
+        }
+        parent.push_str(part);
+        node = container.nodes[index].clone();
+    }
+    Ok(node)
+}
+
+/// Whether a listing looks into something without being asked to: into folders and images, and
+/// not into every program or compressed page that a file system holds.
+pub(crate) fn is_opened_unasked(kind: Kind, format: &str, depth: usize) -> bool {
+    depth == 0
+        || matches!(kind, Kind::Folder)
+        || !matches!(format, "elf" | "zstd" | "xz" | "gzip" | "lz4" | "lz4-legacy")
+}
