@@ -375,8 +375,7 @@ impl List for At {
 fn list_at(arena: &Arc<Vec<Entry>>, at: usize) -> Vec<Node> {
     let child = |(name, index): (&Vec<u8>, &usize)| {
         let entry = &arena[*index];
-        let mut node =
-            entry.node.clone().unwrap_or_else(|| Node::new(name.clone(), Kind::Folder));
+        let mut node = entry.node.clone().unwrap_or_else(|| Node::new(name.clone(), Kind::Folder));
         if node.kind == Kind::Folder || !entry.children.is_empty() {
             node.list = Some(Arc::new(At(arena.clone(), *index)));
         }

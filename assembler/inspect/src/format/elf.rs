@@ -72,7 +72,8 @@ pub(super) fn open(context: &Context, bytes: &Bytes) -> Result<Container> {
         let at = sections.saturating_add(index.saturating_mul(section_size));
         bytes.vec(at, len as usize)
     };
-    let field = |entry: &[u8], narrow, wider| number(entry, if wide { wider } else { narrow }, word);
+    let field =
+        |entry: &[u8], narrow, wider| number(entry, if wide { wider } else { narrow }, word);
     // Counts that do not fit stand in the first section, which is otherwise empty.
     let first = section(0)?;
     if section_count == 0 {

@@ -75,8 +75,7 @@ pub(super) fn open(context: &Context, bytes: &Bytes) -> Result<Container> {
     let at = bytes.slice(root.start, root.len)?;
     let rock_ridge = rock_ridge::skip(&at)?;
     container.field("rock ridge", if rock_ridge.is_some() { "yes" } else { "no" });
-    let volume =
-        Arc::new(Volume { bytes: bytes.clone(), rock_ridge, parents: Parents::default() });
+    let volume = Arc::new(Volume { bytes: bytes.clone(), rock_ridge, parents: Parents::default() });
     volume.parents.claim("iso9660", root.start, u64::MAX, 0)?;
     let mut files = Node::new("files", Kind::Folder);
     files.list = Some(Arc::new(Folder { volume, start: root.start, len: root.len }));
@@ -115,9 +114,9 @@ fn boot(bytes: &Bytes, catalog: u64) -> Result<Vec<Node>> {
     let table = bytes.array::<{ SECTOR as usize }>(catalog * SECTOR)?;
     let mut images = Vec::new();
     let mut platform = table[1];
-    let sum = table[..32].chunks_exact(2).fold(0u16, |sum, pair| {
-        sum.wrapping_add(u16::from_le_bytes([pair[0], pair[1]]))
-    });
+    let sum = table[..32]
+        .chunks_exact(2)
+        .fold(0u16, |sum, pair| sum.wrapping_add(u16::from_le_bytes([pair[0], pair[1]])));
     if table[0] != 1 || sum != 0 || table[30..32] != [0x55, 0xaa] {
         return Err(invalid("el torito", "the catalog's first entry is damaged"));
     }
@@ -216,10 +215,11 @@ impl List for Folder {
             if entry.flags & 2 == 0 {
                 extents.push(Piece {
                     len: entry.len,
-                    bytes: Some(volume.bytes.slice(
-                        if entry.len == 0 { 0 } else { entry.start },
-                        entry.len,
-                    )?),
+                    bytes: Some(
+                        volume
+                            .bytes
+                            .slice(if entry.len == 0 { 0 } else { entry.start }, entry.len)?,
+                    ),
                 });
                 context.check_entries(extents.len())?;
             }

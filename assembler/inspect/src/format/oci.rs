@@ -43,8 +43,7 @@ impl List for Host {
             let (path, metadata) = (entry.path(), entry.path().symlink_metadata()?);
             let kind = Kind::from_mode(metadata.mode())
                 .ok_or_else(|| io::Error::other("a file of unknown type"))?;
-            let mut node =
-                if kind == Kind::Folder { folder(&path) } else { Node::new("", kind) };
+            let mut node = if kind == Kind::Folder { folder(&path) } else { Node::new("", kind) };
             node.name = entry.file_name().as_bytes().to_vec();
             node.meta = Meta {
                 mode: Some(metadata.mode() & 0o7777),
@@ -100,7 +99,10 @@ impl Layout {
             let name = descriptor
                 .pointer("/annotations/org.opencontainers.image.ref.name")
                 .and_then(Value::as_str)
-                .map_or_else(|| format!("image-{}", nodes.len() + 1), |name| name.replace('/', "_"));
+                .map_or_else(
+                    || format!("image-{}", nodes.len() + 1),
+                    |name| name.replace('/', "_"),
+                );
             let mut parts = vec![Node::with_bytes("manifest.json", Kind::File, bytes)];
             if let Some(config) = value.get("config") {
                 parts.push(Node::with_bytes("config.json", Kind::File, self.blob(config)?));
@@ -152,7 +154,8 @@ fn json(bytes: &Bytes) -> Result<Value> {
 }
 
 fn file(path: &Path) -> Result<Bytes> {
-    let at = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+    let at =
+        |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
     let metadata = fs::metadata(path).map_err(at)?;
     if !metadata.is_file() {
         return Err(invalid("oci", format!("{} is no file", path.display())));

@@ -31,13 +31,19 @@ pub(super) fn open(bytes: &Bytes) -> Result<Container> {
     let plus = le(&optional, 0, 2) == 0x20b;
     let mut container = Container::new("pe");
     let machine = le(&coff, 4, 2);
-    container.field("machine", format!("{machine:#06x}{}", match machine {
-        0x14c => " i386",
-        0x8664 => " x86_64",
-        0xaa64 => " arm64",
-        0x5064 => " riscv64",
-        _ => "",
-    }));
+    container.field(
+        "machine",
+        format!(
+            "{machine:#06x}{}",
+            match machine {
+                0x14c => " i386",
+                0x8664 => " x86_64",
+                0xaa64 => " arm64",
+                0x5064 => " riscv64",
+                _ => "",
+            }
+        ),
+    );
     container.field("timestamp", le(&coff, 8, 4));
     container.field("characteristics", format!("{:#06x}", le(&coff, 22, 2)));
     container.field("magic", format!("{:#05x}", le(&optional, 0, 2)));

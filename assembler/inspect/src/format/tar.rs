@@ -161,11 +161,12 @@ fn number(field: &[u8]) -> Result<u64> {
         return Ok(le(&tail, 0, 8));
     }
     let text: Vec<u8> = field.iter().copied().filter(|byte| !matches!(byte, 0 | b' ')).collect();
-    text.iter().try_fold(0u64, |value, digit| match digit {
-        b'0'..=b'7' => value.checked_mul(8).map(|value| value + u64::from(digit - b'0')),
-        _ => None,
-    })
-    .ok_or_else(|| invalid("tar", format!("{:?} is no number", escape(field))))
+    text.iter()
+        .try_fold(0u64, |value, digit| match digit {
+            b'0'..=b'7' => value.checked_mul(8).map(|value| value + u64::from(digit - b'0')),
+            _ => None,
+        })
+        .ok_or_else(|| invalid("tar", format!("{:?} is no number", escape(field))))
 }
 
 fn decimal(text: &[u8]) -> Result<u64> {

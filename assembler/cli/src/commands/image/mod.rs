@@ -9,6 +9,7 @@ mod export;
 mod ext4;
 mod fat;
 mod gpt;
+mod inspect;
 mod iso;
 mod output;
 mod sign;
@@ -32,6 +33,8 @@ use source::{Loaded, Source};
 pub(crate) enum ImageCommand {
     /// A cpio archive (newc), as Linux unpacks it as its initramfs
     Cpio(cpio::Args),
+    /// Name what differs between two images, down to the file, the section or the field
+    Diff(inspect::Diff),
     /// An enclave image for Nitro, and its registers
     Eif(eif::Args),
     /// An EROFS image: read-only, mounted in place
@@ -42,6 +45,8 @@ pub(crate) enum ImageCommand {
     Fat(fat::Args),
     /// A disk: a GUID partition table and its partitions
     Gpt(gpt::Args),
+    /// List what an image of any format holds, or extract a part of it
+    Inspect(inspect::Inspect),
     /// An ISO 9660 image, which may boot from CD and stick, under BIOS and UEFI
     Iso(iso::Args),
     /// A disk in QEMU's format
@@ -65,11 +70,13 @@ pub(crate) enum ImageCommand {
 pub(crate) fn run(global: &Global, command: &ImageCommand) -> Result<ExitCode, Failure> {
     match command {
         ImageCommand::Cpio(args) => args.write(global),
+        ImageCommand::Diff(args) => return args.run(),
         ImageCommand::Eif(args) => args.write(global),
         ImageCommand::Erofs(args) => args.write(global),
         ImageCommand::Ext4(args) => args.write(),
         ImageCommand::Fat(args) => args.write(),
         ImageCommand::Gpt(args) => args.write(),
+        ImageCommand::Inspect(args) => return args.run(),
         ImageCommand::Iso(args) => args.write(),
         ImageCommand::Qcow2(args) => args.write(global),
         ImageCommand::Raw(args) => args.write(),

@@ -1,0 +1,126 @@
+//! `stagex image inspect` and `stagex image diff`.
+
+use std::{
+    fs::File,
+    io::{self, BufWriter, Write as _},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::ValueHint;
+use stagex_boxes::write_aside;
+use stagex_inspect::{Bytes, Context, Limits, Node, Options};
+
+use crate::failure::Failure;
+
+/// What is looked into, and what is shown of it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+A / in a path leads into folders and into images alike.
+
+Examples:
+  stagex image inspect airgap.iso
+  stagex image inspect disk.img --path esp/EFI/BOOT/BOOTX64.EFI --depth 1
+  stagex image inspect disk.img --extract esp/EFI/BOOT/BOOTX64.EFI/.initrd/init -o init")]
+pub(crate) struct Inspect {
+    /// An image of any format, or a folder or OCI image layout
+    #[arg(value_name = "FILE", value_hint = ValueHint::AnyPath)]
+    image: PathBuf,
+    /// Write the bytes that lie at this path within the image to the file of -o
+    #[arg(long, value_name = "PATH", requires = "output")]
+    extract: Option<String>,
+    /// The file to write: whole or not at all
+    #[arg(short, long, value_name = "FILE", requires = "extract", value_hint = ValueHint::FilePath)]
+    output: Option<PathBuf>,
+    /// Show only what lies at this path within the image
+    #[arg(long, value_name = "PATH", conflicts_with = "extract")]
+    path: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// Show so many levels
+    #[arg(long, value_name = "N")]
+    depth: Option<usize>,
+    /// Look into programs and compressed files too
+    #[arg(long)]
+    all: bool,
+    /// Give the SHA-256 of everything that has bytes
+    #[arg(long)]
+    digests: bool,
+}
+
+/// What is compared.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Exit codes: 0 the same, 3 different, 1 unreadable.")]
+pub(crate) struct Diff {
+    /// An image, a folder or an OCI image layout
+    #[arg(value_name = "A", value_hint = ValueHint::AnyPath)]
+    old: PathBuf,
+    /// What it is compared with
+    #[arg(value_name = "B", value_hint = ValueHint::AnyPath)]
+    new: PathBuf,
+}
+
+/// Two images are not the same.
+const DIFFERENT: u8 = 3;
+
+impl Inspect {
+    pub(crate) fn run(&self) -> Result<ExitCode, Failure> {
+        let context = context();
+        let mut node = open(&self.image)?;
+        let failed = |error| Failure::failed(format!("{}: {error}", self.image.display()));
+        if let Some(path) = self.extract.as_ref().or(self.path.as_ref()) {
+            node = stagex_inspect::find(&context, &node, path).map_err(failed)?;
+        }
+        if let Some(output) = &self.output {
+            let Some(bytes) = node.bytes() else {
+                let kind = node.kind().as_str();
+                return Err(Failure::wrong(format!("a {kind} has no bytes to extract")));
+            };
+            write_aside(output, |out| bytes.copy_to(out).map_err(io::Error::other))
+                .map_err(Failure::failed)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let options = Options { depth: self.depth, all: self.all, digests: self.digests };
+        let mut out = BufWriter::new(io::stdout());
+        let list = if self.json { stagex_inspect::json } else { stagex_inspect::tree };
+        let summary = list(&context, &node, options, &mut out).map_err(failed)?;
+        out.flush().map_err(Failure::failed)?;
+        if summary.damaged != 0 {
+            return Err(Failure::failed(format!("{} parts are damaged", summary.damaged)));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Diff {
+    pub(crate) fn run(&self) -> Result<ExitCode, Failure> {
+        let (old, new) = (open(&self.old)?, open(&self.new)?);
+        let mut out = BufWriter::new(io::stdout());
+        let count = stagex_inspect::diff(&context(), &old, &new, &mut |difference| {
+            writeln!(out, "{difference}").map_err(Into::into)
+        })
+        .map_err(Failure::failed)?;
+        out.flush().map_err(Failure::failed)?;
+        Ok(if count == 0 { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
+    }
+}
+
+fn open(path: &Path) -> Result<Node, Failure> {
+    if path.is_dir() {
+        return Ok(stagex_inspect::folder(path));
+    }
+    let bytes = File::open(path).and_then(Bytes::from_file).map_err(Failure::at(path))?;
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    Ok(Node::file(&name, bytes))
+}
+
+/// Decompresses into files without a name in the folder for temporary files.
+fn context() -> Context {
+    Context::new(Limits::default(), || {
+        let folder = std::env::temp_dir();
+        let flags = rustix::fs::OFlags::TMPFILE | rustix::fs::OFlags::RDWR;
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        Ok(File::from(rustix::fs::open(&folder, flags, mode)?))
+    })
+}

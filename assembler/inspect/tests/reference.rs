@@ -1,0 +1,133 @@
+//! Images made by reference tools, read by this crate.
+
+use std::{
+    fs::{self, File},
+    io::Write as _,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use stagex_inspect::{Bytes, Context, Difference, Limits, Node, Options, diff, find, tree};
+
+fn context() -> Context {
+    let limits = Limits { spool: 16 << 20, entries: 10_000, walk: 20_000, depth: 100 };
+    Context::new(limits, tempfile::tempfile)
+}
+
+fn run(command: &mut Command) {
+    let shown = format!("{command:?}");
+    let output = command.output();
+    let output = output.unwrap_or_else(|error| panic!("{shown}: {error}: run assembler/setup"));
+    assert!(output.status.success(), "{shown}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn node(path: &Path) -> Node {
+    Node::file("image", Bytes::from_file(File::open(path).unwrap()).unwrap())
+}
+
+fn content(root: &Node, path: &str) -> Vec<u8> {
+    let found = find(&context(), root, path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let mut bytes = Vec::new();
+    found.bytes().unwrap().copy_to(&mut bytes).unwrap();
+    bytes
+}
+
+/// GNU's archive of a folder with `init` and `etc/motd`.
+fn initramfs(folder: &Path, motd: &str, codec: Option<&str>) -> Vec<u8> {
+    let root = folder.join("root");
+    fs::create_dir_all(root.join("etc")).unwrap();
+    fs::write(root.join("init"), "#!/bin/sh\n").unwrap();
+    fs::write(root.join("etc/motd"), motd).unwrap();
+    let pipe = codec.map_or(String::new(), |codec| format!("| {codec} -c"));
+    let script = format!("find . | LC_ALL=C sort | cpio -o -H newc --quiet {pipe} > ../initrd");
+    run(Command::new("sh").args(["-c", &script]).current_dir(&root));
+    fs::read(folder.join("initrd")).unwrap()
+}
+
+/// A FAT volume with an initramfs in it.
+fn fat(folder: &Path, name: &str, initrd: &[u8]) -> std::path::PathBuf {
+    let (image, file) = (folder.join(name), folder.join("initrd.img"));
+    fs::write(&file, initrd).unwrap();
+    File::create(&image).unwrap().set_len(2 << 20).unwrap();
+    run(Command::new("/usr/sbin/mkfs.vfat").args(["-i", "12345678", "-n", "BOOT"]).arg(&image));
+    run(Command::new("mmd").arg("-i").arg(&image).arg("::Long Folder Name"));
+    let to = "::Long Folder Name/initrd.img";
+    run(Command::new("mcopy").arg("-i").arg(&image).arg(&file).arg(to));
+    image
+}
+
+#[test]
+fn nested_path() {
+    let folder = tempfile::tempdir().unwrap();
+    for codec in [None, Some("gzip"), Some("xz"), Some("zstd")] {
+        let initrd = initramfs(folder.path(), "hello\n", codec);
+        fat(folder.path(), "esp.img", &initrd);
+        let files = folder.path().join("files");
+        fs::create_dir_all(&files).unwrap();
+        fs::copy(folder.path().join("esp.img"), files.join("a-long-name-of-an-esp.img")).unwrap();
+        let iso = folder.path().join("image.iso");
+        run(Command::new("xorriso")
+            .args(["-as", "mkisofs", "-R", "-quiet", "-e", "a-long-name-of-an-esp.img"])
+            .args(["-no-emul-boot", "-o"])
+            .args([&iso, &files]));
+        let root = node(&iso);
+        let inner = "Long Folder Name/initrd.img/etc/motd";
+        let path = format!("files/a-long-name-of-an-esp.img/{inner}");
+        assert_eq!(content(&root, &path), b"hello\n", "{codec:?}");
+        assert_eq!(content(&root, &format!("boot/uefi/{inner}")), b"hello\n", "{codec:?}");
+    }
+}
+
+#[test]
+fn a_line_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = ["one\ntwo\n", "one\nToo\n"].map(|motd| {
+        let initrd = initramfs(folder.path(), motd, Some("zstd"));
+        fat(folder.path(), motd.trim_end(), &initrd)
+    });
+    let mut found = Vec::new();
+    let (old, new) = (node(&images[0]), node(&images[1]));
+    diff(&context(), &old, &new, &mut |difference| {
+        found.push(difference.clone());
+        Ok(())
+    })
+    .unwrap();
+    let motd = "Long Folder Name/initrd.img/etc/motd";
+    let line = found.iter().find_map(|difference| match difference {
+        Difference::Bytes { path, line, offset: 4, count: 2, .. } if path == motd => *line,
+        _ => None,
+    });
+    assert_eq!(line, Some(2), "{found:#?}");
+    assert_eq!(diff(&context(), &old, &old, &mut |_| Ok(())).unwrap(), 0);
+}
+
+#[test]
+fn truncated_and_flipped() {
+    let folder = tempfile::tempdir().unwrap();
+    let initrd = initramfs(folder.path(), "hello\n", None);
+    let mut packed = Command::new("zstd")
+        .args(["-c", "-q"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("zstd: run assembler/setup");
+    packed.stdin.take().unwrap().write_all(&initrd).unwrap();
+    let packed = packed.wait_with_output().unwrap().stdout;
+    for image in [initrd, packed] {
+        let read = |bytes: Vec<u8>| {
+            let root = Node::file("image", Bytes::from_vec(bytes));
+            tree(&context(), &root, Options { all: true, ..Options::default() }, &mut Vec::new())
+        };
+        for len in 0..image.len() {
+            let _ = read(image[..len].to_vec());
+        }
+        for at in 0..image.len() {
+            for bit in [0x01, 0x80] {
+                let mut bytes = image.clone();
+                bytes[at] ^= bit;
+                let _ = read(bytes);
+            }
+        }
+        assert_eq!(read(image).unwrap().damaged, 0);
+    }
+}
