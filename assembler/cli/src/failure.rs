@@ -41,6 +41,11 @@ impl Failure {
         move |error| Self::failed(format!("{}: {error}", path.display()))
     }
 
+    /// The same with another exit code, where a subcommand has codes of its own.
+    pub(crate) fn with_code(self, code: u8) -> Self {
+        Self { code, ..self }
+    }
+
     /// Prints what went wrong and gives the exit code.
     pub(crate) fn report(&self) -> ExitCode {
         for message in &self.messages {

@@ -4,7 +4,10 @@ use std::{
     fs::File,
     io::{self, Read},
     os::unix::fs::FileExt as _,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use crate::error::{Error, Result};
@@ -23,6 +26,12 @@ pub trait ReadAt: Send + Sync {
     /// Whether there are no bytes.
     fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// How many bytes from `offset` on are known to be zero without reading them.
+    fn hole_at(&self, offset: u64) -> u64 {
+        let _ = offset;
+        0
     }
 }
 
@@ -109,12 +118,32 @@ impl ReadAt for Pieces {
             }
         }
     }
+
+    fn hole_at(&self, offset: u64) -> u64 {
+        if offset >= self.len {
+            return 0;
+        }
+        let index = self.starts.partition_point(|start| *start <= offset) - 1;
+        let (start, piece) = (self.starts[index], &self.pieces[index]);
+        match &piece.bytes {
+            Some(bytes) => bytes.hole_at(offset - start).min(start + piece.len - offset),
+            None => start + piece.len - offset,
+        }
+    }
+}
+
+/// A number that no other source has.
+fn new_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// A range of something that can be read; cheap to clone, as it holds no bytes itself.
 #[derive(Clone)]
 pub struct Bytes {
     source: Arc<dyn ReadAt>,
+    /// Tells the source from all others.
+    id: u64,
     offset: u64,
     len: u64,
 }
@@ -129,7 +158,7 @@ impl Bytes {
     /// All of a source.
     pub fn new(source: Arc<dyn ReadAt>) -> Self {
         let len = source.len();
-        Self { source, offset: 0, len }
+        Self { source, id: new_id(), offset: 0, len }
     }
 
     /// All of a file, or of a block device whose length is given by seeking to its end.
@@ -178,18 +207,28 @@ impl Bytes {
         self.len == 0
     }
 
-    /// What tells these bytes from all others while they live: where their source lies in memory,
-    /// and the range in it.
-    pub(crate) fn identity(&self) -> (usize, u64, u64) {
-        (Arc::as_ptr(&self.source).cast::<()>() as usize, self.offset, self.len)
+    /// What tells these bytes from all others: the number of their source, and the range in it.
+    pub(crate) fn identity(&self) -> (u64, u64, u64) {
+        (self.id, self.offset, self.len)
+    }
+
+    /// How many bytes from `offset` on are known to be zero without reading them.
+    pub(crate) fn hole_at(&self, offset: u64) -> u64 {
+        if offset >= self.len {
+            return 0;
+        }
+        self.source.hole_at(self.offset + offset).min(self.len - offset)
     }
 
     /// A part, which must lie within.
     pub fn slice(&self, offset: u64, len: u64) -> Result<Self> {
         match offset.checked_add(len) {
-            Some(end) if end <= self.len => {
-                Ok(Self { source: self.source.clone(), offset: self.offset + offset, len })
-            }
+            Some(end) if end <= self.len => Ok(Self {
+                source: self.source.clone(),
+                id: self.id,
+                offset: self.offset + offset,
+                len,
+            }),
             end => Err(Error::Truncated { offset, end: end.unwrap_or(u64::MAX), len: self.len }),
         }
     }
@@ -308,64 +347,4 @@ impl Window {
         let at = (offset - self.start) as usize;
         Ok(&self.buffer[at..at + len])
     }
-}
-
-/// A little-endian number of up to eight bytes; 0 where there are none.
-pub(crate) fn le(bytes: &[u8], offset: usize, size: usize) -> u64 {
-    let end = offset.saturating_add(size);
-    let bytes = bytes.get(offset..end).unwrap_or(&[]);
-    bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte))
-}
-
-/// A big-endian number of up to eight bytes; 0 where there are none.
-pub(crate) fn be(bytes: &[u8], offset: usize, size: usize) -> u64 {
-    let end = offset.saturating_add(size);
-    let bytes = bytes.get(offset..end).unwrap_or(&[]);
-    bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte))
-}
-
-/// Text of UTF-16 in little-endian order up to a NUL.
-pub(crate) fn utf16(bytes: &[u8]) -> String {
-    let units = bytes.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]]));
-    let units: Vec<u16> = units.take_while(|unit| *unit != 0).collect();
-    String::from_utf16_lossy(&units)
-}
-
-/// Text up to a NUL, without spaces behind it.
-pub(crate) fn text(bytes: &[u8]) -> String {
-    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
-    String::from_utf8_lossy(&bytes[..end]).trim_end().to_owned()
-}
-
-/// A GUID as it is written, from the mixed order of bytes of EFI.
-pub(crate) fn guid(bytes: &[u8]) -> String {
-    format!(
-        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
-        le(bytes, 0, 4),
-        le(bytes, 4, 2),
-        le(bytes, 6, 2),
-        be(bytes, 8, 2),
-        be(bytes, 10, 6)
-    )
-}
-
-/// A UUID as it is written, from its plain order of bytes.
-pub(crate) fn uuid(bytes: &[u8]) -> String {
-    format!(
-        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
-        be(bytes, 0, 4),
-        be(bytes, 4, 2),
-        be(bytes, 6, 2),
-        be(bytes, 8, 2),
-        be(bytes, 10, 6)
-    )
-}
-
-/// Bytes as hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

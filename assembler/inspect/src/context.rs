@@ -22,12 +22,15 @@ pub struct Limits {
     pub walk: u64,
     /// How deep folders and containers may lie in one another.
     pub depth: usize,
+    /// How many images may lie in one another: a partition in a disk, an archive in a partition.
+    pub nested: usize,
 }
 
 impl Default for Limits {
-    /// 64 GiB of spool, 8 million entries in one container, 32 million in a walk, 512 levels.
+    /// 64 GiB of spool, 8 million entries in one container, 32 million in a walk, 512 levels, 16 of
+    /// them images.
     fn default() -> Self {
-        Self { spool: 64 << 30, entries: 8 << 20, walk: 32 << 20, depth: 512 }
+        Self { spool: 64 << 30, entries: 8 << 20, walk: 32 << 20, depth: 512, nested: 16 }
     }
 }
 
@@ -69,6 +72,28 @@ impl Context {
     pub(crate) fn check_entries(&self, count: usize) -> Result<()> {
         if count as u64 > self.limits.entries {
             return Err(Error::Limit { what: "entries", limit: self.limits.entries });
+        }
+        Ok(())
+    }
+}
+
+/// How much work an image may ask for before it is taken to be hostile: the same blocks again and
+/// again, from ever more entries.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    spent: AtomicU64,
+    limit: u64,
+}
+
+impl Budget {
+    pub(crate) fn new(limit: u64) -> Self {
+        Self { spent: AtomicU64::new(0), limit }
+    }
+
+    pub(crate) fn spend(&self, steps: u64) -> Result<()> {
+        let before = self.spent.fetch_add(steps, Ordering::Relaxed);
+        if before.saturating_add(steps) > self.limit {
+            return Err(Error::Limit { what: "steps for an image of this size", limit: self.limit });
         }
         Ok(())
     }

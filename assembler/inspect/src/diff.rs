@@ -1,15 +1,17 @@
 //! Names what differs between two images: the field, the file, the section, the line.
 //!
 //! Both are walked in step, one level at a time. Bytes that are equal are not looked into; bytes
-//! that are not are opened, if they are of the same format, until something has no parts.
+//! that are not are opened, if they are of the same format, until something has no parts. Memory
+//! grows with what one level of the two lists, not with what they hold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    bytes::{Bytes, CHUNK},
+    compare::compare,
     context::Context,
     error::{Error, Result},
     node::{Container, Field, Node, names},
+    path::join,
     render::deep,
 };
 
@@ -49,6 +51,8 @@ pub enum Difference {
         offset: u64,
         /// The line it is in, counted from 1, where both are text.
         line: Option<u64>,
+        /// What the first and the second have in this line, where it is text.
+        lines: Option<(String, String)>,
         /// The bytes that both have and that differ.
         count: u64,
         /// Whether there are parts: then what differs lies between them, or in none.
@@ -77,12 +81,16 @@ impl std::fmt::Display for Difference {
                 let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".into());
                 write!(f, "{path}: {name}: {} → {}", shown(old), shown(new))
             }
-            Self::Bytes { path, offset, line, count, between } => {
-                write!(f, "{path}: bytes differ from offset {offset} ({offset:#x})")?;
-                if let Some(line) = line {
-                    write!(f, ", line {line}")?;
+            Self::Bytes { path, offset, line, lines, count, between } => {
+                if let (Some(line), Some((old, new))) = (line, lines) {
+                    write!(f, "{path}: line {line}: {old:?} → {new:?}")?;
+                    return Ok(());
                 }
-                write!(f, ", {count} of them")?;
+                write!(f, "{path}: bytes differ from offset {offset} ({offset:#x})")?;
+                match count {
+                    0 => write!(f, ", where the shorter ends")?,
+                    count => write!(f, ", {count} of them")?,
+                }
                 if *between {
                     write!(f, "; in no part of it")?;
                 }
@@ -94,49 +102,98 @@ impl std::fmt::Display for Difference {
     }
 }
 
-/// Compares two images, and hands each difference on as it is found.
+/// What a comparison leaves out, and when it stops.
+#[derive(Debug, Clone, Default)]
+pub struct DiffOptions {
+    /// Names of fields that may differ, such as `mtime` or `uid`.
+    pub ignore: BTreeSet<String>,
+    /// Stops after so many differences; never where there is no number.
+    pub most: Option<u64>,
+}
+
+/// What a comparison came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DiffSummary {
+    /// How many differences were reported; none means that all bytes and all fields that were to be
+    /// compared are the same.
+    pub count: u64,
+    /// Whether it stopped after [`DiffOptions::most`]: there may be more.
+    pub stopped: bool,
+}
+
+/// Compares two images, folders or layers, and hands each difference on as it is found.
 ///
-/// Returns how many there are; none means that all bytes and all fields are the same. Fails where
-/// a file cannot be read, and where `report` does.
+/// Fails where a file cannot be read, and where `report` does. What is damaged is a difference, if
+/// the bytes are not the same.
 pub fn diff(
     context: &Context,
     old: &Node,
     new: &Node,
+    options: &DiffOptions,
     report: &mut (dyn FnMut(&Difference) -> Result<()> + Send),
-) -> Result<u64> {
+) -> Result<DiffSummary> {
     deep(|| {
-        let mut walk = Walk { context, report, count: 0, met: 0, seen: BTreeMap::new() };
-        walk.node("", old, new, 0)?;
-        Ok(walk.count)
+        let mut walk = Walk {
+            context,
+            options,
+            report,
+            found: DiffSummary::default(),
+            met: 0,
+            seen: BTreeSet::new(),
+        };
+        walk.node("", old, new, (0, 0))?;
+        Ok(walk.found)
     })
 }
 
+/// The differences between two, `most` of them at most, as lines to be printed.
+///
+/// For two layers these are `Node::file(name, bytes)`, for several `Node::group` of them, for a
+/// folder [`crate::folder`].
+pub fn differences(
+    context: &Context,
+    old: &Node,
+    new: &Node,
+    options: &DiffOptions,
+) -> Result<Vec<Difference>> {
+    let mut all = Vec::new();
+    diff(context, old, new, options, &mut |difference| {
+        all.push(difference.clone());
+        Ok(())
+    })?;
+    Ok(all)
+}
+
 /// What tells a pair of bytes from all others.
-type Pair = ((usize, u64, u64), (usize, u64, u64));
+type Pair = ((u64, u64, u64), (u64, u64, u64));
 
 struct Walk<'w> {
     context: &'w Context,
+    options: &'w DiffOptions,
     report: &'w mut (dyn FnMut(&Difference) -> Result<()> + Send),
-    count: u64,
+    found: DiffSummary,
     met: u64,
     /// Pairs that were compared already under another name.
-    seen: BTreeMap<Pair, ()>,
+    seen: BTreeSet<Pair>,
 }
 
-/// Where two bytes differ.
-struct Mismatch {
-    offset: u64,
-    count: u64,
-    line: Option<u64>,
-}
+/// How deep a walk is: in levels, and in images within images.
+type Depth = (usize, usize);
 
 impl Walk<'_> {
     fn report(&mut self, difference: &Difference) -> Result<()> {
-        self.count += 1;
+        if self.found.stopped {
+            return Ok(());
+        }
+        self.found.count += 1;
+        self.found.stopped = self.options.most.is_some_and(|most| self.found.count >= most);
         (self.report)(difference)
     }
 
-    fn node(&mut self, path: &str, old: &Node, new: &Node, depth: usize) -> Result<()> {
+    fn node(&mut self, path: &str, old: &Node, new: &Node, depth: Depth) -> Result<()> {
+        if self.found.stopped {
+            return Ok(());
+        }
         self.met += 1;
         let limits = &self.context.limits;
         if self.met > limits.walk {
@@ -151,16 +208,18 @@ impl Walk<'_> {
         match (old.bytes(), new.bytes()) {
             (Some(a), Some(b)) if old.list.is_none() && new.list.is_none() => {
                 let Some(mismatch) = compare(a, b)? else { return Ok(()) };
-                if self.seen.insert((a.identity(), b.identity()), ()).is_some() {
+                if !self.seen.insert((a.identity(), b.identity())) {
                     return Ok(());
                 }
-                let before = self.count;
-                let opened = self.inside(path, old, new, depth)?;
-                if self.count == before || !opened {
+                let before = self.found.count;
+                let opened = self.inside(path, old, new, (depth.0, depth.1 + 1))?;
+                // A size alone does not say what differs.
+                if self.found.count == before || !opened {
                     self.report(&Difference::Bytes {
                         path: shown.to_owned(),
                         offset: mismatch.offset,
-                        line: mismatch.line,
+                        line: mismatch.line.as_ref().map(|line| line.0),
+                        lines: mismatch.line.map(|line| (line.1, line.2)),
                         count: mismatch.count,
                         between: opened,
                     })?;
@@ -172,8 +231,11 @@ impl Walk<'_> {
     }
 
     /// Compares what is inside; false where that cannot be done.
-    fn inside(&mut self, path: &str, old: &Node, new: &Node, depth: usize) -> Result<bool> {
-        if depth >= self.context.limits.depth {
+    fn inside(&mut self, path: &str, old: &Node, new: &Node, depth: Depth) -> Result<bool> {
+        if depth.1 > self.context.limits.nested {
+            return Ok(false);
+        }
+        if depth.0 >= self.context.limits.depth {
             let limit = self.context.limits.depth as u64;
             return Err(Error::Limit { what: "levels", limit });
         }
@@ -198,19 +260,17 @@ impl Walk<'_> {
         Ok(false)
     }
 
-    fn nodes(&mut self, path: &str, a: &Container, b: &Container, depth: usize) -> Result<()> {
+    fn nodes(&mut self, path: &str, a: &Container, b: &Container, depth: Depth) -> Result<()> {
         let (old_names, new_names) = (names(&a.nodes), names(&b.nodes));
         let index = |names: &[String]| -> BTreeMap<String, usize> {
             names.iter().cloned().enumerate().map(|(index, name)| (name, index)).collect()
         };
         let (old_index, new_index) = (index(&old_names), index(&new_names));
-        let under = |name: &str| {
-            if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") }
-        };
+        let under = |name: &str| join(path, a.format, name);
         for (name, node) in old_names.iter().zip(&a.nodes) {
             let path = under(name);
             match new_index.get(name) {
-                Some(other) => self.node(&path, node, &b.nodes[*other], depth + 1)?,
+                Some(other) => self.node(&path, node, &b.nodes[*other], (depth.0 + 1, depth.1))?,
                 None => {
                     let kind = node.kind.as_str();
                     self.report(&Difference::Removed { path, kind })?;
@@ -252,6 +312,9 @@ impl Walk<'_> {
     }
 
     fn field(&mut self, path: &str, name: &str, a: Option<&str>, b: Option<&str>) -> Result<()> {
+        if self.options.ignore.contains(name) {
+            return Ok(());
+        }
         self.report(&Difference::Field {
             path: path.to_owned(),
             name: name.to_owned(),
@@ -259,44 +322,4 @@ impl Walk<'_> {
             new: b.map(str::to_owned),
         })
     }
-}
-
-/// Compares bytes in one sweep; none where they are the same.
-fn compare(a: &Bytes, b: &Bytes) -> Result<Option<Mismatch>> {
-    let common = a.len().min(b.len());
-    let (mut left, mut right) = (vec![0; CHUNK], vec![0; CHUNK]);
-    let mut found: Option<Mismatch> = None;
-    let (mut lines, mut is_text) = (1u64, true);
-    let mut at = 0;
-    while at < common {
-        let count = (common - at).min(CHUNK as u64) as usize;
-        let (left, right) = (&mut left[..count], &mut right[..count]);
-        a.read_exact_at(at, left)?;
-        b.read_exact_at(at, right)?;
-        let text = |bytes: &[u8]| !bytes.contains(&0);
-        if found.is_none() {
-            is_text = is_text && text(left) && text(right);
-        }
-        if left != right {
-            for (index, (x, y)) in left.iter().zip(right.iter()).enumerate() {
-                if x == y {
-                    continue;
-                }
-                let mismatch = found.get_or_insert_with(|| {
-                    let newlines = left[..index].iter().filter(|byte| **byte == b'\n').count();
-                    let line = is_text.then_some(lines + newlines as u64);
-                    Mismatch { offset: at + index as u64, count: 0, line }
-                });
-                mismatch.count += 1;
-            }
-        } else if found.is_none() && is_text {
-            lines += left.iter().filter(|byte| **byte == b'\n').count() as u64;
-        }
-        at += count as u64;
-    }
-    if found.is_none() && a.len() != b.len() {
-        let line = is_text.then_some(lines);
-        found = Some(Mismatch { offset: common, count: 0, line });
-    }
-    Ok(found)
 }

@@ -27,6 +27,12 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// Something was found to be damaged when what lies around it was read.
+    #[error("{reason}")]
+    Damaged {
+        /// What is wrong.
+        reason: String,
+    },
     /// An image asks for more than a reader is willing to spend.
     #[error("{what}: more than the limit of {limit}")]
     Limit {

@@ -6,7 +6,9 @@
 //! file says of itself is never believed: every length is checked against the bytes there are,
 //! and every count against the [`Limits`].
 
+mod blocks;
 mod bytes;
+mod compare;
 mod context;
 mod diff;
 mod error;
@@ -14,10 +16,11 @@ mod format;
 mod node;
 mod path;
 mod render;
+mod values;
 
 pub use bytes::{Bytes, ReadAt, Reader};
 pub use context::{Context, Limits};
-pub use diff::{Difference, diff};
+pub use diff::{DiffOptions, DiffSummary, Difference, diff, differences};
 pub use error::{Error, Result};
 pub use format::folder;
 pub use node::{Container, Field, Kind, Node};

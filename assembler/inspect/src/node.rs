@@ -6,10 +6,11 @@ use std::{
 };
 
 use crate::{
-    bytes::{Bytes, hex},
+    bytes::Bytes,
     context::Context,
     error::{Error, Result, invalid},
     format,
+    values::hex,
 };
 
 /// What a node is.
@@ -156,6 +157,17 @@ impl Node {
         self
     }
 
+    /// Something that is there and cannot be read: opening it says why.
+    pub(crate) fn broken(name: impl Into<Vec<u8>>, kind: Kind, error: &Error) -> Self {
+        let list = Some(Arc::new(Broken(error.to_string())) as Arc<dyn List>);
+        Self { list, ..Self::new(name, kind) }
+    }
+
+    /// Several nodes under one name, such as the layers of an image in their order.
+    pub fn group(name: &str, nodes: Vec<Node>) -> Self {
+        Self::folder(name, nodes)
+    }
+
     /// A file to be looked into.
     pub fn file(name: &str, bytes: Bytes) -> Self {
         Self::with_bytes(name, Kind::File, bytes)
@@ -232,6 +244,15 @@ impl Node {
     }
 }
 
+/// What opening something that is damaged says.
+struct Broken(String);
+
+impl List for Broken {
+    fn list(&self, _: &Context) -> Result<Vec<Node>> {
+        Err(Error::Damaged { reason: self.0.clone() })
+    }
+}
+
 /// Entries that are known already.
 struct Listed(Vec<Node>);
 
@@ -261,6 +282,8 @@ pub(crate) fn escape(bytes: &[u8]) -> String {
     for chunk in bytes.utf8_chunks() {
         for char in chunk.valid().chars() {
             match char {
+                // Paths have " > " before what lies in a file.
+                '>' if text.ends_with(' ') => text.push_str("\\x3e"),
                 '\\' => text.push_str("\\\\"),
                 char if char.is_control() => {
                     let mut buffer = [0; 4];

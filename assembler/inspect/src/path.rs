@@ -1,4 +1,5 @@
-//! Paths through an image: `/` leads into a folder and into a file of a known format alike.
+//! Paths through an image: `/` leads into a folder and into a file of a known format alike, and so
+//! does ` > `, which [`join`] writes before what lies in a file.
 
 use crate::{
     context::Context,
@@ -15,7 +16,7 @@ const HINTS: usize = 12;
 pub fn find(context: &Context, root: &Node, path: &str) -> Result<Node> {
     let mut node = root.clone();
     let mut parent = String::from("/");
-    for part in path.split('/').filter(|part| !part.is_empty()) {
+    for part in path.split('/').flat_map(|part| part.split(" > ")).filter(|part| !part.is_empty()) {
         let Some(container) = node.open(context)? else {
             let reason = "nothing can be found inside";
             return Err(Error::NoContent { path: parent, kind: node.kind().as_str(), reason });
@@ -42,10 +43,19 @@ pub fn find(context: &Context, root: &Node, path: &str) -> Result<Node> {
     Ok(node)
 }
 
+/// The path of what lies under another, in a folder or in something of another format.
+pub(crate) fn join(path: &str, format: &str, name: &str) -> String {
+    match (path, format) {
+        ("", _) => name.to_owned(),
+        (path, "folder") => format!("{path}/{name}"),
+        (path, _) => format!("{path} > {name}"),
+    }
+}
+
 /// Whether a listing looks into something without being asked to: into folders and images, and
 /// not into every program or compressed page that a file system holds.
 pub(crate) fn is_opened_unasked(kind: Kind, format: &str, depth: usize) -> bool {
     depth == 0
         || matches!(kind, Kind::Folder)
-        || !matches!(format, "elf" | "zstd" | "xz" | "gzip" | "lz4" | "lz4-legacy")
+        || !matches!(format, "ar" | "elf" | "zstd" | "xz" | "gzip" | "lz4" | "lz4-legacy")
 }

@@ -5,11 +5,12 @@ use std::{collections::BTreeSet, io::Write};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    bytes::{Bytes, CHUNK, hex},
+    bytes::{Bytes, CHUNK},
     context::Context,
     error::{Error, Result},
     node::{Container, Field, Kind, Node, names},
     path::is_opened_unasked,
+    values::hex,
 };
 
 /// What a listing shows.
@@ -39,7 +40,7 @@ pub fn tree(
     options: Options,
     out: &mut (dyn Write + Send),
 ) -> Result<Summary> {
-    deep(|| Walk::new(context, options, out).tree(root, &root.name(), 0))
+    deep(|| Walk::new(context, options, out).tree(root, &root.name(), 0, 0))
 }
 
 /// Lists as one JSON object: `name`, `kind`, `fields`, then `format`, `format_fields` and `nodes`
@@ -52,7 +53,7 @@ pub fn json(
 ) -> Result<Summary> {
     deep(|| {
         let mut walk = Walk::new(context, options, out);
-        let summary = walk.json(root, &root.name(), 0)?;
+        let summary = walk.json(root, &root.name(), 0, 0)?;
         writeln!(walk.out)?;
         Ok(summary)
     })
@@ -74,7 +75,7 @@ struct Walk<'w> {
     options: Options,
     out: &'w mut (dyn Write + Send),
     /// What was opened already: the same bytes may lie in an image under several names.
-    seen: BTreeSet<(usize, u64, u64)>,
+    seen: BTreeSet<(u64, u64, u64)>,
     summary: Summary,
 }
 
@@ -91,7 +92,7 @@ impl<'w> Walk<'w> {
         Self { context, options, out, seen: BTreeSet::new(), summary: Summary::default() }
     }
 
-    fn open(&mut self, node: &Node, depth: usize) -> Result<Inside> {
+    fn open(&mut self, node: &Node, depth: usize, nested: usize) -> Result<Inside> {
         self.summary.nodes += 1;
         let limits = &self.context.limits;
         if self.summary.nodes > limits.walk {
@@ -100,6 +101,9 @@ impl<'w> Walk<'w> {
         if depth >= limits.depth {
             let limit = limits.depth as u64;
             return Ok(Inside::Damaged(Error::Limit { what: "levels", limit }));
+        }
+        if nested >= limits.nested && node.list.is_none() {
+            return Ok(Inside::Nothing);
         }
         if self.options.depth.is_some_and(|limit| depth >= limit) {
             return Ok(Inside::Nothing);
@@ -131,9 +135,9 @@ impl<'w> Walk<'w> {
         Ok(fields)
     }
 
-    fn tree(&mut self, node: &Node, name: &str, depth: usize) -> Result<Summary> {
+    fn tree(&mut self, node: &Node, name: &str, depth: usize, nested: usize) -> Result<Summary> {
         let indent = "  ".repeat(depth);
-        let inside = self.open(node, depth)?;
+        let inside = self.open(node, depth, nested)?;
         let slash = if node.kind == Kind::Folder { "/" } else { "" };
         write!(self.out, "{indent}{name}{slash}")?;
         match node.kind {
@@ -148,6 +152,7 @@ impl<'w> Walk<'w> {
             Inside::Again => writeln!(self.out, "  [listed above]")?,
             Inside::Damaged(error) => writeln!(self.out, "  [error: {error}]")?,
             Inside::Container(container) => {
+                let nested = nested + usize::from(container.format != "folder");
                 if container.format != "folder" {
                     write!(self.out, "  [{}]", container.format)?;
                 }
@@ -158,15 +163,15 @@ impl<'w> Walk<'w> {
                     }
                 }
                 for (name, node) in names(&container.nodes).iter().zip(&container.nodes) {
-                    self.tree(node, name, depth + 1)?;
+                    self.tree(node, name, depth + 1, nested)?;
                 }
             }
         }
         Ok(self.summary)
     }
 
-    fn json(&mut self, node: &Node, name: &str, depth: usize) -> Result<Summary> {
-        let inside = self.open(node, depth)?;
+    fn json(&mut self, node: &Node, name: &str, depth: usize, nested: usize) -> Result<Summary> {
+        let inside = self.open(node, depth, nested)?;
         write!(self.out, "{{\"name\":{},\"kind\":\"{}\"", string(name), node.kind.as_str())?;
         let fields = self.fields(node)?;
         self.object("fields", &fields)?;
@@ -177,6 +182,7 @@ impl<'w> Walk<'w> {
                 write!(self.out, ",\"error\":{}", string(&error.to_string()))?;
             }
             Inside::Container(container) => {
+                let nested = nested + usize::from(container.format != "folder");
                 write!(self.out, ",\"format\":\"{}\"", container.format)?;
                 self.object("format_fields", &container.fields)?;
                 write!(self.out, ",\"nodes\":[")?;
@@ -184,7 +190,7 @@ impl<'w> Walk<'w> {
                 for (index, (name, node)) in names.iter().zip(&container.nodes).enumerate() {
                     let comma = if index == 0 { "" } else { "," };
                     write!(self.out, "{comma}\n{}", " ".repeat(depth + 1))?;
-                    self.json(node, name, depth + 1)?;
+                    self.json(node, name, depth + 1, nested)?;
                 }
                 write!(self.out, "]")?;
             }

@@ -7,10 +7,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-use stagex_inspect::{Bytes, Context, Difference, Limits, Node, Options, diff, find, tree};
+use stagex_inspect::{Bytes, Context, DiffOptions, Difference, Limits, Node, Options, differences, find, tree};
 
 fn context() -> Context {
-    let limits = Limits { spool: 16 << 20, entries: 10_000, walk: 20_000, depth: 100 };
+    let limits = Limits { spool: 16 << 20, entries: 10_000, walk: 20_000, depth: 100, nested: 16 };
     Context::new(limits, tempfile::tempfile)
 }
 
@@ -85,20 +85,18 @@ fn a_line_is_named() {
         let initrd = initramfs(folder.path(), motd, Some("zstd"));
         fat(folder.path(), motd.trim_end(), &initrd)
     });
-    let mut found = Vec::new();
     let (old, new) = (node(&images[0]), node(&images[1]));
-    diff(&context(), &old, &new, &mut |difference| {
-        found.push(difference.clone());
-        Ok(())
-    })
-    .unwrap();
-    let motd = "Long Folder Name/initrd.img/etc/motd";
+    let all = DiffOptions::default();
+    let found = differences(&context(), &old, &new, &all).unwrap();
+    let motd = "Long Folder Name/initrd.img > etc/motd";
     let line = found.iter().find_map(|difference| match difference {
         Difference::Bytes { path, line, offset: 4, count: 2, .. } if path == motd => *line,
         _ => None,
     });
     assert_eq!(line, Some(2), "{found:#?}");
-    assert_eq!(diff(&context(), &old, &old, &mut |_| Ok(())).unwrap(), 0);
+    let shown = format!("{motd}: line 2: \"two\" → \"Too\"");
+    assert!(found.iter().any(|difference| difference.to_string() == shown), "{found:#?}");
+    assert_eq!(differences(&context(), &old, &node(&images[0]), &all).unwrap(), []);
 }
 
 #[test]

@@ -3,9 +3,10 @@
 use std::io::Read as _;
 
 use crate::{
-    bytes::{Bytes, CHUNK, be},
+    bytes::{Bytes, CHUNK},
     error::{Result, invalid},
     node::{Container, Kind, Node},
+    values::be,
 };
 
 const HEADER: usize = 548;

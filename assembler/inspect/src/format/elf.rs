@@ -1,10 +1,11 @@
 //! ELF: executables, libraries, objects and kernels, by section.
 
 use crate::{
-    bytes::{Bytes, be, le, text},
+    bytes::Bytes,
     context::Context,
     error::{Result, invalid},
     node::{Container, Kind, Node},
+    values::{be, le, text},
 };
 
 /// The most bytes of section names that are read.

@@ -6,10 +6,11 @@ use std::{
 };
 
 use crate::{
-    bytes::{Bytes, Piece, Window, le, text},
+    bytes::{Bytes, Piece, Window},
     context::Context,
     error::{Result, invalid},
     node::{Container, Kind, List, Node, Parents},
+    values::{le, text},
 };
 
 const ENTRY: usize = 32;
@@ -300,7 +301,7 @@ fn long_name(parts: &[(u8, [u8; 26], u8)], entry: &[u8; ENTRY]) -> Option<String
         }
         name.extend_from_slice(units);
     }
-    (count != 0).then(|| crate::bytes::utf16(&name))
+    (count != 0).then(|| crate::values::utf16(&name))
 }
 
 fn short_name(entry: &[u8; ENTRY]) -> String {

@@ -4,10 +4,11 @@
 use std::sync::Arc;
 
 use crate::{
-    bytes::{Bytes, Piece, Window, le, text},
+    bytes::{Bytes, Piece, Window},
     context::Context,
     error::{Error, Result, invalid},
     node::{Container, Kind, List, Node, Parents},
+    values::{le, text},
 };
 
 use super::{fat, partitions};

@@ -1,9 +1,10 @@
 //! Partition tables: GPT (UEFI 2.10, chapter 5) and MBR.
 
 use crate::{
-    bytes::{Bytes, guid, le, utf16},
+    bytes::Bytes,
     error::{Result, invalid},
     node::{Container, Kind, Node},
+    values::{guid, le, utf16},
 };
 
 /// The most entries that are read; 128 are usual.

@@ -1,9 +1,10 @@
 //! PE32 and PE32+: EFI programs, kernels and unified kernel images, by section.
 
 use crate::{
-    bytes::{Bytes, le, text},
+    bytes::Bytes,
     error::Result,
     node::{Container, Kind, Node},
+    values::{le, text},
 };
 
 /// Where the headers are, at most; what begins with MZ for another reason is told apart by this.

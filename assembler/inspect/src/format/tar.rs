@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    bytes::{Bytes, le},
+    bytes::Bytes,
     context::Context,
     error::{Error, Result, invalid},
     node::{Container, Kind, Meta, Node, Paths, escape},
+    values::le,
 };
 
 const BLOCK: u64 = 512;

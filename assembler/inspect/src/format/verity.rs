@@ -1,9 +1,10 @@
 //! The superblock of dm-verity, as veritysetup writes it (format 1).
 
 use crate::{
-    bytes::{Bytes, hex, le, text, uuid},
+    bytes::Bytes,
     error::{Result, invalid},
     node::{Container, Kind, Node},
+    values::{hex, le, text, uuid},
 };
 
 const SUPERBLOCK: u64 = 512;

@@ -9,32 +9,35 @@ use std::{
 
 use clap::ValueHint;
 use stagex_boxes::write_aside;
-use stagex_inspect::{Bytes, Context, Limits, Node, Options};
+use stagex_inspect::{Bytes, Context, DiffOptions, Limits, Node, Options};
 
 use crate::failure::Failure;
 
 /// What is looked into, and what is shown of it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A / in a path leads into folders and into images alike.
+\
+A / in a path leads into folders and into images alike; so does the \" > \" that `image diff` prints.
 
 Examples:
   stagex image inspect airgap.iso
-  stagex image inspect disk.img --path esp/EFI/BOOT/BOOTX64.EFI --depth 1
-  stagex image inspect disk.img --extract esp/EFI/BOOT/BOOTX64.EFI/.initrd/init -o init")]
+  stagex image inspect disk.qcow2 disk/esp/EFI/BOOT/BOOTX64.EFI --depth 1
+  stagex image inspect disk.img --extract esp/EFI/BOOT/BOOTX64.EFI/.initrd/init -o init
+
+Exit codes: 0 all could be read, 1 something is damaged or missing.")]
 pub(crate) struct Inspect {
     /// An image of any format, or a folder or OCI image layout
     #[arg(value_name = "FILE", value_hint = ValueHint::AnyPath)]
     image: PathBuf,
+    /// Show only what lies at this path within the image
+    #[arg(value_name = "PATH", conflicts_with = "extract")]
+    path: Option<String>,
     /// Write the bytes that lie at this path within the image to the file of -o
     #[arg(long, value_name = "PATH", requires = "output")]
     extract: Option<String>,
     /// The file to write: whole or not at all
     #[arg(short, long, value_name = "FILE", requires = "extract", value_hint = ValueHint::FilePath)]
     output: Option<PathBuf>,
-    /// Show only what lies at this path within the image
-    #[arg(long, value_name = "PATH", conflicts_with = "extract")]
-    path: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -51,7 +54,15 @@ pub(crate) struct Inspect {
 
 /// What is compared.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Exit codes: 0 the same, 3 different, 1 unreadable.")]
+#[command(after_help = "\
+A line for each difference, with how it differs. What lies in a partition, an archive, a program or
+a compressed file is compared part by part; \" > \" stands before what lies in a file.
+
+Examples:
+  stagex image diff old.iso new.iso
+  stagex image diff out/first out/second --ignore mtime,uid,gid --most 20
+
+Exit codes: 0 the same, 1 different, 2 unreadable.")]
 pub(crate) struct Diff {
     /// An image, a folder or an OCI image layout
     #[arg(value_name = "A", value_hint = ValueHint::AnyPath)]
@@ -59,10 +70,18 @@ pub(crate) struct Diff {
     /// What it is compared with
     #[arg(value_name = "B", value_hint = ValueHint::AnyPath)]
     new: PathBuf,
+    /// Fields that may differ, such as mtime
+    #[arg(long, value_name = "FIELD", value_delimiter = ',')]
+    ignore: Vec<String>,
+    /// Stop after so many differences
+    #[arg(long, value_name = "N")]
+    most: Option<u64>,
 }
 
 /// Two images are not the same.
-const DIFFERENT: u8 = 3;
+const DIFFERENT: u8 = 1;
+/// They could not be compared, as with diff(1).
+const UNREADABLE: u8 = 2;
 
 impl Inspect {
     pub(crate) fn run(&self) -> Result<ExitCode, Failure> {
@@ -95,14 +114,24 @@ impl Inspect {
 
 impl Diff {
     pub(crate) fn run(&self) -> Result<ExitCode, Failure> {
+        self.compare().map_err(|failure| failure.with_code(UNREADABLE))
+    }
+
+    fn compare(&self) -> Result<ExitCode, Failure> {
         let (old, new) = (open(&self.old)?, open(&self.new)?);
+        let options =
+            DiffOptions { ignore: self.ignore.iter().cloned().collect(), most: self.most };
         let mut out = BufWriter::new(io::stdout());
-        let count = stagex_inspect::diff(&context(), &old, &new, &mut |difference| {
-            writeln!(out, "{difference}").map_err(Into::into)
-        })
-        .map_err(Failure::failed)?;
+        let found =
+            stagex_inspect::diff(&context(), &old, &new, &options, &mut |difference| {
+                writeln!(out, "{difference}").map_err(Into::into)
+            })
+            .map_err(Failure::failed)?;
+        if found.stopped {
+            writeln!(out, "… and perhaps more").map_err(Failure::failed)?;
+        }
         out.flush().map_err(Failure::failed)?;
-        Ok(if count == 0 { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
+        Ok(if found.count == 0 { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
     }
 }
 

@@ -1,9 +1,6 @@
 //! The system use fields of Rock Ridge.
 
-use crate::{
-    bytes::{Bytes, le},
-    error::Result,
-};
+use crate::{bytes::Bytes, error::Result, values::le};
 
 use super::{SECTOR, record, seconds, too_long};
 
