@@ -93,7 +93,10 @@ impl Budget {
     pub(crate) fn spend(&self, steps: u64) -> Result<()> {
         let before = self.spent.fetch_add(steps, Ordering::Relaxed);
         if before.saturating_add(steps) > self.limit {
-            return Err(Error::Limit { what: "steps for an image of this size", limit: self.limit });
+            return Err(Error::Limit {
+                what: "steps for an image of this size",
+                limit: self.limit,
+            });
         }
         Ok(())
     }

@@ -7,7 +7,9 @@ use std::{
     process::{Command, Stdio},
 };
 
-use stagex_inspect::{Bytes, Context, DiffOptions, Difference, Limits, Node, Options, differences, find, tree};
+use stagex_inspect::{
+    Bytes, Context, DiffOptions, Difference, Limits, Node, Options, differences, find, tree,
+};
 
 fn context() -> Context {
     let limits = Limits { spool: 16 << 20, entries: 10_000, walk: 20_000, depth: 100, nested: 16 };

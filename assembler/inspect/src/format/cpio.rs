@@ -109,6 +109,9 @@ struct Header {
     name: u64,
 }
 
+/// What names of the same file share: the inode's number and its file system's.
+type Identity = (u32, (u32, u32));
+
 fn header(bytes: &[u8]) -> Result<Header> {
     if !is_archive(bytes) {
         return Err(invalid("cpio", "an entry does not begin with 070701"));
@@ -135,8 +138,8 @@ fn header(bytes: &[u8]) -> Result<Header> {
 /// Reads one archive and says how long it is, with its trailer.
 fn archive(context: &Context, bytes: &Bytes) -> Result<(Container, u64)> {
     let mut window = Window::new(bytes.clone());
-    let mut entries: Vec<(Vec<u8>, Node, Option<(u32, (u32, u32))>)> = Vec::new();
-    let mut linked: BTreeMap<(u32, (u32, u32)), Bytes> = BTreeMap::new();
+    let mut entries: Vec<(Vec<u8>, Node, Option<Identity>)> = Vec::new();
+    let mut linked: BTreeMap<Identity, Bytes> = BTreeMap::new();
     let mut at = 0u64;
     let mut container = Container::new("cpio");
     loop {

@@ -1,16 +1,21 @@
 //! The formats, and which of them some bytes are in.
 
+mod ar;
 mod compressed;
 mod cpio;
 mod eif;
 mod elf;
+mod erofs;
+mod ext4;
 mod fat;
 mod iso;
 mod oci;
 mod partitions;
 mod pe;
+mod squashfs;
 mod tar;
 mod verity;
+mod vmdisk;
 
 pub use oci::folder;
 
@@ -34,6 +39,15 @@ pub(crate) fn open(context: &Context, bytes: &Bytes) -> Result<Option<Container>
     if starts(b".eif") {
         return eif::open(bytes).map(Some);
     }
+    if ar::is(&head) {
+        return ar::open(context, bytes).map(Some);
+    }
+    if squashfs::is(&head) {
+        return squashfs::open(context, bytes).map(Some);
+    }
+    if vmdisk::is(&head) {
+        return vmdisk::open(context, &head, bytes).map(Some);
+    }
     if starts(b"070701") || starts(b"070702") || compressed::is(&head) {
         return cpio::open(context, bytes).map(Some);
     }
@@ -43,8 +57,18 @@ pub(crate) fn open(context: &Context, bytes: &Bytes) -> Result<Option<Container>
     if head.get(257..262) == Some(b"ustar") {
         return tar::open(context, bytes).map(Some);
     }
+    // Its disk begins like any other: the end tells.
+    if vmdisk::is_vhd(bytes)? {
+        return vmdisk::open_vhd(bytes).map(Some);
+    }
     if partitions::is_gpt(bytes)? {
         return partitions::open(bytes).map(Some);
+    }
+    if erofs::is(&head) {
+        return erofs::open(context, bytes).map(Some);
+    }
+    if ext4::is(&head) {
+        return ext4::open(context, bytes).map(Some);
     }
     if fat::is(&head) {
         return fat::open(bytes).map(Some);

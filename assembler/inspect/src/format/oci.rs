@@ -16,6 +16,8 @@ use crate::{
     node::{Kind, List, Meta, Node},
 };
 
+/// The most bytes of an attribute, and of the list of their names, that Linux allows.
+const MAX_XATTR: usize = 64 << 10;
 /// The most bytes of an index, a manifest or a configuration.
 const MAX_JSON: u64 = 16 << 20;
 /// How many indexes may lead to one another.
@@ -49,6 +51,14 @@ impl List for Host {
                 mode: Some(metadata.mode() & 0o7777),
                 owner: Some((metadata.uid(), metadata.gid())),
                 mtime: Some((metadata.mtime(), metadata.mtime_nsec() as u32)),
+                links: Some(metadata.nlink())
+                    .filter(|links| kind != Kind::Folder && *links > 1)
+                    .map(|links| links as u32),
+                device: matches!(kind, Kind::CharDevice | Kind::BlockDevice).then(|| {
+                    let device = metadata.rdev();
+                    (rustix::fs::major(device), rustix::fs::minor(device))
+                }),
+                xattrs: xattrs(&path)?,
                 ..Meta::default()
             };
             match kind {
@@ -64,6 +74,25 @@ impl List for Host {
         nodes.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(nodes)
     }
+}
+
+/// The extended attributes of a file, by name; none where the file system has none.
+fn xattrs(path: &Path) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    let mut names = vec![0; MAX_XATTR];
+    let len = match rustix::fs::llistxattr(path, &mut names[..]) {
+        Ok(len) => len,
+        Err(rustix::io::Errno::OPNOTSUPP) => 0,
+        Err(error) => return Err(error.into()),
+    };
+    let mut found = Vec::new();
+    for name in names[..len].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+        let mut value = vec![0; MAX_XATTR];
+        let len = rustix::fs::lgetxattr(path, name, &mut value[..])?;
+        value.truncate(len);
+        found.push((name.to_vec(), value));
+    }
+    found.sort();
+    Ok(found)
 }
 
 struct Layout(PathBuf);

@@ -48,13 +48,12 @@ pub(super) fn open(context: &Context, bytes: &Bytes) -> Result<Container> {
             at = (data + size).next_multiple_of(BLOCK);
             continue;
         }
-        let mut fields = global.clone();
-        fields.append(&mut extended);
-        if let Some(text) = fields.get(&b"size"[..]) {
+        let fields = Fields { own: std::mem::take(&mut extended), global: &global };
+        if let Some(text) = fields.get(b"size") {
             size = decimal(text)?;
         }
-        let path = fields.remove(&b"path"[..]).unwrap_or_else(|| name(&header));
-        let (node, content_len) = entry(&header, fields, bytes, (data, size), &files)?;
+        let path = fields.get(b"path").cloned().unwrap_or_else(|| name(&header));
+        let (node, content_len) = entry(&header, &fields, bytes, (data, size), &files)?;
         if let (b'0' | 0, Some(content)) = (kind, &node.bytes) {
             files.insert(path.clone(), content.clone());
         }
@@ -74,10 +73,22 @@ pub(super) fn open(context: &Context, bytes: &Bytes) -> Result<Container> {
     Ok(container)
 }
 
+/// What extended headers say of an entry: its own before those for all.
+struct Fields<'g> {
+    own: BTreeMap<Vec<u8>, Vec<u8>>,
+    global: &'g BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+impl Fields<'_> {
+    fn get(&self, name: &[u8]) -> Option<&Vec<u8>> {
+        self.own.get(name).or_else(|| self.global.get(name))
+    }
+}
+
 /// A node, and how many bytes of content follow its header.
 fn entry(
     header: &[u8],
-    fields: BTreeMap<Vec<u8>, Vec<u8>>,
+    fields: &Fields<'_>,
     bytes: &Bytes,
     (data, size): (u64, u64),
     files: &BTreeMap<Vec<u8>, Bytes>,
@@ -129,7 +140,7 @@ fn entry(
         }
         _ => {}
     }
-    for (name, value) in &fields {
+    for (name, value) in &fields.own {
         if let Some(name) = name.strip_prefix(b"SCHILY.xattr.") {
             node.meta.xattrs.push((name.to_vec(), value.clone()));
         }

@@ -122,11 +122,10 @@ impl Diff {
         let options =
             DiffOptions { ignore: self.ignore.iter().cloned().collect(), most: self.most };
         let mut out = BufWriter::new(io::stdout());
-        let found =
-            stagex_inspect::diff(&context(), &old, &new, &options, &mut |difference| {
-                writeln!(out, "{difference}").map_err(Into::into)
-            })
-            .map_err(Failure::failed)?;
+        let found = stagex_inspect::diff(&context(), &old, &new, &options, &mut |difference| {
+            writeln!(out, "{difference}").map_err(Into::into)
+        })
+        .map_err(Failure::failed)?;
         if found.stopped {
             writeln!(out, "… and perhaps more").map_err(Failure::failed)?;
         }
