@@ -1,5 +1,7 @@
 //! Images made by reference tools, read by this crate.
 
+mod common;
+
 use std::{
     fs::{self, File},
     io::Write as _,
@@ -7,25 +9,8 @@ use std::{
     process::{Command, Stdio},
 };
 
-use stagex_inspect::{
-    Bytes, Context, DiffOptions, Difference, Limits, Node, Options, differences, find, tree,
-};
-
-fn context() -> Context {
-    let limits = Limits { spool: 16 << 20, entries: 10_000, walk: 20_000, depth: 100, nested: 16 };
-    Context::new(limits, tempfile::tempfile)
-}
-
-fn run(command: &mut Command) {
-    let shown = format!("{command:?}");
-    let output = command.output();
-    let output = output.unwrap_or_else(|error| panic!("{shown}: {error}: run assembler/setup"));
-    assert!(output.status.success(), "{shown}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
-fn node(path: &Path) -> Node {
-    Node::file("image", Bytes::from_file(File::open(path).unwrap()).unwrap())
-}
+use common::{context, node, run};
+use stagex_inspect::{Bytes, DiffOptions, Difference, Node, Options, differences, find, tree};
 
 fn content(root: &Node, path: &str) -> Vec<u8> {
     let found = find(&context(), root, path).unwrap_or_else(|error| panic!("{path}: {error}"));
