@@ -1,0 +1,6 @@
+//! Any bytes as a hash tree: an error or a listing, and no difference from themselves.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| stagex_fuzzing::read_with(bytes, 0, b"verity\0\0"));
