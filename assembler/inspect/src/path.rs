@@ -4,7 +4,7 @@
 use crate::{
     context::Context,
     error::{Error, Result},
-    node::{Kind, Node, names},
+    node::{Node, names},
 };
 
 /// How many names an error lists.
@@ -50,12 +50,4 @@ pub(crate) fn join(path: &str, format: &str, name: &str) -> String {
         (path, "folder") => format!("{path}/{name}"),
         (path, _) => format!("{path} > {name}"),
     }
-}
-
-/// Whether a listing looks into something without being asked to: into folders and images, and
-/// not into every program or compressed page that a file system holds.
-pub(crate) fn is_opened_unasked(kind: Kind, format: &str, depth: usize) -> bool {
-    depth == 0
-        || matches!(kind, Kind::Folder)
-        || !matches!(format, "ar" | "elf" | "zstd" | "xz" | "gzip" | "lz4" | "lz4-legacy")
 }

@@ -8,8 +8,8 @@ use crate::{
     bytes::{Bytes, CHUNK},
     context::Context,
     error::{Error, Result},
+    format,
     node::{Container, Field, Kind, Node, names},
-    path::is_opened_unasked,
     values::hex,
 };
 
@@ -108,6 +108,11 @@ impl<'w> Walk<'w> {
         if self.options.depth.is_some_and(|limit| depth >= limit) {
             return Ok(Inside::Nothing);
         }
+        if let Some(bytes) = node.bytes().filter(|_| node.list.is_none() && depth > 0) {
+            if !self.options.all && !format::is_opened_unasked(bytes)? {
+                return Ok(Inside::Nothing);
+            }
+        }
         let opened = match node.open(self.context) {
             Ok(Some(container)) => container,
             Ok(None) => return Ok(Inside::Nothing),
@@ -116,9 +121,6 @@ impl<'w> Walk<'w> {
                 return Ok(Inside::Damaged(error));
             }
         };
-        if !self.options.all && !is_opened_unasked(node.kind, opened.format, depth) {
-            return Ok(Inside::Nothing);
-        }
         if let Some(bytes) = node.bytes() {
             if node.list.is_none() && !self.seen.insert(bytes.identity()) {
                 return Ok(Inside::Again);

@@ -518,7 +518,15 @@ fn our_own_images() {
     let volume = ext4::layout(&tree, &ext4::Params::new("root", SECONDS)).unwrap();
     let seed = stagex_tree::Digest::of(b"seed");
     let kind = stagex_image::gpt::Type::named("linux-root-x86-64").unwrap();
-    let partition = disk::Partition::new(kind, "root", &volume);
+    let partition = disk::Partition {
+        kind,
+        name: "root".into(),
+        content: &volume,
+        size: None,
+        guid: None,
+        attributes: 0,
+        in_mbr: false,
+    };
     let disk = disk::layout(&[partition], &disk::Params::new(seed)).unwrap();
     write(&image, &disk);
     same(&image, "root", &root, &ALL);

@@ -610,3 +610,34 @@ fn enclave_images_say_their_registers() {
         .says(&["riscv64"]);
     assert!(bench.names().iter().all(|name| name != "no" && !name.starts_with('.')));
 }
+
+#[test]
+fn inspect_and_diff_name_what_lies_in_an_image() {
+    let bench = Bench::new();
+    bench.image(&["cpio", "--from", "tree", "--compress", "gzip", "-o", "initrd"]).code(0);
+    fs::rename(bench.at("initrd"), bench.at("tree/initrd")).unwrap();
+    bench.image(&["iso", "--from", "tree", "--label", "ONE", "-o", "one.iso"]).code(0);
+    let listed = bench.image(&["inspect", "one.iso"]).code(0);
+    for part in ["[iso9660]", "initrd", "[cpio]", "A Long Name.text", "size=5", "mode=0751"] {
+        assert!(listed.stdout.contains(part), "{part}: {}", listed.stdout);
+    }
+    let inner = "files/initrd/A Long Name.text";
+    bench.image(&["inspect", "one.iso", "--extract", inner, "-o", "text"]).code(0);
+    assert_eq!(fs::read(bench.at("text")).unwrap(), b"text\n");
+    let json = bench.image(&["inspect", "one.iso", "files/EFI", "--json"]).code(0);
+    let value: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(value["nodes"][0]["name"], "BOOT");
+
+    bench.write("tree/A Long Name.text", b"Text\n");
+    bench.image(&["cpio", "--from", "tree", "--compress", "gzip", "-o", "initrd"]).code(0);
+    fs::rename(bench.at("initrd"), bench.at("tree/initrd")).unwrap();
+    bench.image(&["iso", "--from", "tree", "--label", "ONE", "-o", "two.iso"]).code(0);
+    let same = bench.image(&["diff", "one.iso", "one.iso"]).code(0);
+    assert_eq!(same.stdout, "");
+    let different = bench.image(&["diff", "one.iso", "two.iso"]).code(1);
+    let line = "files/initrd > A Long Name.text: line 1: \"text\" → \"Text\"";
+    assert!(different.stdout.contains(line), "{}", different.stdout);
+    bench.image(&["diff", "one.iso", "nothing"]).code(2);
+    let missing = bench.image(&["inspect", "one.iso", "files/nothing"]).code(1);
+    assert!(missing.stderr.contains("it holds"), "{}", missing.stderr);
+}

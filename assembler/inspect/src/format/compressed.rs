@@ -79,6 +79,37 @@ pub(super) fn decompress(context: &Context, codec: Codec, bytes: &Bytes) -> Resu
     }
 }
 
+/// The first bytes of what was compressed; none where that is damaged.
+pub(super) fn peek(codec: Codec, bytes: &Bytes) -> Vec<u8> {
+    let source = BufReader::with_capacity(CHUNK, bytes.reader());
+    let mut head = [0; 6];
+    let read = match codec {
+        Codec::Zstd => zstd::Decoder::with_buffer(source).and_then(|mut decoder| {
+            decoder.window_log_max(WINDOW_LOG)?;
+            decoder.read_exact(&mut head)
+        }),
+        Codec::Xz => liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY, 0)
+            .map_err(io::Error::from)
+            .and_then(|stream| {
+                let mut decoder = liblzma::bufread::XzDecoder::new_stream(source, stream);
+                decoder.read_exact(&mut head)
+            }),
+        Codec::Gzip => flate2::bufread::GzDecoder::new(source).read_exact(&mut head),
+        Codec::Lz4 => {
+            lz4::Decoder::new(source).and_then(|mut decoder| decoder.read_exact(&mut head))
+        }
+        // Its first block begins with text that is as it was.
+        Codec::Lz4Legacy => match bytes.vec(9, 6) {
+            Ok(literals) => {
+                head.copy_from_slice(&literals);
+                Ok(())
+            }
+            Err(_) => return Vec::new(),
+        },
+    };
+    read.map_or_else(|_| Vec::new(), |()| head.to_vec())
+}
+
 /// Decompresses one frame.
 fn frame(codec: Codec, mut counted: Counted, out: &mut Spooling<'_>) -> Result<Counted> {
     Ok(match codec {

@@ -77,7 +77,7 @@ fn one(context: &Context, plain: &Bytes, codec: Option<Codec>) -> Result<Contain
     Ok(container)
 }
 
-fn is_archive(head: &[u8]) -> bool {
+pub(super) fn is_archive(head: &[u8]) -> bool {
     head.starts_with(b"070701") || head.starts_with(b"070702")
 }
 

@@ -81,3 +81,16 @@ pub(crate) fn open(context: &Context, bytes: &Bytes) -> Result<Option<Container>
     }
     Ok(None)
 }
+
+/// Whether a listing looks into something without being asked to: into images, and not into every
+/// program, library or compressed page that a file system holds.
+pub(crate) fn is_opened_unasked(bytes: &Bytes) -> Result<bool> {
+    let head = bytes.head(8)?;
+    if head.starts_with(b"\x7fELF") || ar::is(&head) {
+        return Ok(false);
+    }
+    match compressed::Codec::of(&head) {
+        Some(codec) => Ok(cpio::is_archive(&compressed::peek(codec, bytes))),
+        None => Ok(true),
+    }
+}

@@ -40,7 +40,7 @@ pub(super) fn list(volume: &Arc<Volume>, context: &Context, folder: &Inode) -> R
         |bytes: &[u8], begin: u64| entries(volume, context, folder, bytes, begin, &mut nodes);
     if folder.is_inline() {
         // The parent's inode comes first, and what does not fit goes on elsewhere.
-        let bytes = content.vec(0, content.len() as usize)?;
+        let bytes = content.head(volume.block as usize)?;
         let (first, rest) = bytes.split_at(60.min(bytes.len()));
         add(first.get(4..).unwrap_or(&[]), 4)?;
         add(rest, 60)?;

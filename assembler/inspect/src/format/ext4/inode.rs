@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    bytes::Bytes,
+    bytes::{Bytes, Piece},
     context::Context,
     error::{Error, Result, invalid},
     node::{Kind, Meta, Node},
@@ -91,12 +91,11 @@ impl Inode {
         if self.is_inline() {
             let mut bytes = self.payload().to_vec();
             bytes.extend(xattr::inline_rest(volume, self)?);
-            if self.size > bytes.len() as u64 {
-                let len = bytes.len() as u64;
-                return Err(Error::Truncated { offset: 0, end: self.size, len });
-            }
-            bytes.truncate(self.size as usize);
-            return Ok(Bytes::from_vec(bytes));
+            // What is behind them is a hole, as mke2fs makes of a file that is one.
+            let len = self.size.min(bytes.len() as u64);
+            let hole = Piece { len: self.size - len, bytes: None };
+            let own = Piece { len, bytes: Some(Bytes::from_vec(bytes)) };
+            return Bytes::from_pieces(vec![own, hole]);
         }
         if self.flags & FLAG_EXTENTS == 0 {
             if self.size == 0 {
