@@ -55,32 +55,19 @@ impl Lz4 {
         out: &mut Vec<u8>,
     ) -> usize {
         let limit = out.len() + most;
+        out.reserve(most);
         let base = self.base;
         self.end = self.end.max(base + input.len() as u32);
         let first = base + start as u32;
         let mut anchor = start;
         let mut at = start;
-        let last = input.len().saturating_sub(MATCH_END);
-        let mut misses = 1u32 << PATIENCE;
-        while at <= last && input.len() >= MATCH_END + start {
-            let here = eight(input, at);
-            let now = base + at as u32 + 1;
-            let place = std::mem::replace(&mut self.table[hash(here)], now);
-            let step = (misses >> PATIENCE) as usize;
-            misses += 1;
-            // A block cut short leaves places behind that now lie ahead.
-            let is_near = now.wrapping_sub(place).wrapping_sub(1) < DISTANCE;
-            let found = (place.wrapping_sub(base) as usize).wrapping_sub(1);
-            if place <= first || !is_near || eight(input, found) as u32 != here as u32 {
-                // A block that is full of literals ends here.
-                if at - anchor > limit - out.len() {
-                    break;
-                }
-                at += step;
-                continue;
-            }
-            misses = 1 << PATIENCE;
-            let mut from = found;
+        // Nothing begins to match behind this.
+        let last = input.len().wrapping_sub(MATCH_END);
+        while input.len() >= MATCH_END + start {
+            // A block that is full of literals ends.
+            let bound = last.min(anchor + (limit - out.len()));
+            let Some((here, mut from)) = self.search(input, at, bound, first) else { break };
+            at = here;
             while at > anchor && from > start && input[at - 1] == input[from - 1] {
                 at -= 1;
                 from -= 1;
@@ -110,13 +97,50 @@ impl Lz4 {
         put(out, &input[anchor..anchor + literals], 0);
         anchor + literals - start
     }
+
+    /// The next place from `at` to `bound` where four bytes are as before, and where that was;
+    /// `first` is the place of the block's beginning. Arithmetic that cannot overflow is told so,
+    /// for this is where the time goes.
+    fn search(
+        &mut self,
+        input: &[u8],
+        mut at: usize,
+        bound: usize,
+        first: u32,
+    ) -> Option<(usize, usize)> {
+        let base = self.base;
+        let mut misses = 1u32 << PATIENCE;
+        if at > bound {
+            return None;
+        }
+        let mut here = eight(input, at);
+        loop {
+            let slot = hash(here);
+            let next = at.wrapping_add((misses >> PATIENCE) as usize);
+            misses = misses.wrapping_add(1);
+            // Read ahead, so that it is there when its turn comes.
+            let ahead = eight(input, next);
+            let now = base.wrapping_add(at as u32).wrapping_add(1);
+            let place = std::mem::replace(&mut self.table[slot], now);
+            // A block cut short leaves places behind that now lie ahead.
+            if place > first && now.wrapping_sub(place).wrapping_sub(1) < DISTANCE {
+                let found = place.wrapping_sub(base).wrapping_sub(1) as usize;
+                if eight(input, found) as u32 == here as u32 {
+                    return Some((at, found));
+                }
+            }
+            if next > bound {
+                return None;
+            }
+            (at, here) = (next, ahead);
+        }
+    }
 }
 
+#[inline]
 fn eight(input: &[u8], at: usize) -> u64 {
-    match input.get(at..at + 8) {
-        Some(bytes) => bytes.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes)),
-        None => 0,
-    }
+    let bytes = input.get(at..).and_then(|rest| rest.first_chunk());
+    bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
 /// A hash of five of the eight bytes.
@@ -154,6 +178,7 @@ fn put_extra(out: &mut Vec<u8>, len: usize, bits: usize) {
 }
 
 /// A token with the literals before a match.
+#[inline]
 fn put(out: &mut Vec<u8>, literals: &[u8], matched: u8) {
     out.push((literals.len().min(15) as u8) << 4 | matched);
     put_extra(out, literals.len(), 15);
