@@ -62,10 +62,10 @@ pub enum Firmware {
     /// The machine's own default (SeaBIOS on x86_64).
     Default,
     /// An image in place of it.
-    Bios(PathBuf),
+    Bios(Bios),
     /// UEFI in flash.
     Uefi(Uefi),
-    /// A kernel that QEMU loads itself.
+    /// A kernel that QEMU hands over.
     Kernel {
         /// The kernel.
         kernel: PathBuf,
@@ -73,7 +73,19 @@ pub enum Firmware {
         initrd: Option<PathBuf>,
         /// Its command line.
         cmdline: String,
+        /// Firmware that takes it from QEMU and starts it; without, QEMU puts it into memory
+        /// itself, with code of its own.
+        uefi: Option<Uefi>,
     },
+}
+
+/// A BIOS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bios {
+    /// The BIOS itself.
+    pub image: PathBuf,
+    /// That of the graphics adapter.
+    pub vga: Option<PathBuf>,
 }
 
 /// UEFI firmware in flash.
@@ -125,6 +137,14 @@ pub enum Access {
     ReadWrite,
 }
 
+/// The folder of a run in which QEMU looks for ROMs first.
+pub(crate) const ROMS: &str = "roms";
+/// ROMs that QEMU puts into a machine unasked, where it finds them: for a kernel without firmware,
+/// for a BIOS under KVM on old processors, for the screen of a BIOS. Nothing here needs them, and
+/// each would be code that nobody built: the machine gets an empty one instead.
+pub(crate) const UNASKED: [&str; 4] =
+    ["linuxboot_dma.bin", "linuxboot.bin", "kvmvapic.bin", "vgabios-ramfb.bin"];
+
 impl Machine {
     /// A machine with 1 GiB, one processor, and neither drives, network nor display.
     pub fn new(arch: Arch, firmware: Firmware) -> Self {
@@ -162,19 +182,12 @@ impl Machine {
 
         match &self.firmware {
             Firmware::Default => {}
-            Firmware::Bios(path) => args.pair("-bios", text(path)?),
-            Firmware::Uefi(uefi) => {
-                if let Some(below) = &uefi.below {
-                    args.pair("-bios", text(below)?);
+            Firmware::Bios(bios) => args.pair("-bios", text(&bios.image)?),
+            Firmware::Uefi(uefi) => args.uefi(uefi, run, &mut machine)?,
+            Firmware::Kernel { kernel, initrd, cmdline, uefi } => {
+                if let Some(uefi) = uefi {
+                    args.uefi(uefi, run, &mut machine)?;
                 }
-                for (node, file, read_only) in
-                    [("code", "code.fd", true), ("vars", "vars.fd", false)]
-                {
-                    args.blockdev(node, &text(&run.join(file))?, read_only);
-                }
-                machine.push_str(",pflash0=code,pflash1=vars");
-            }
-            Firmware::Kernel { kernel, initrd, cmdline } => {
                 args.pair("-kernel", text(kernel)?);
                 if let Some(initrd) = initrd {
                     args.pair("-initrd", text(initrd)?);
@@ -183,6 +196,7 @@ impl Machine {
             }
         }
         args.pair("-machine", machine);
+        args.pair("-L", text(&run.join(ROMS))?);
 
         args.add(["-chardev", "socket,id=console,path=console.sock"]);
         args.add(["-serial", "chardev:console"]);
@@ -191,8 +205,19 @@ impl Machine {
         args.device(json!({"driver": "virtio-rng-pci"}));
         args.device(json!({"driver": "qemu-xhci", "id": "xhci"}));
         if self.display {
-            let adapter = if self.arch == Arch::X86_64 { "VGA" } else { "virtio-gpu-pci" };
-            args.device(json!({"driver": adapter}));
+            match (self.arch, &self.firmware) {
+                // UEFI drives it without the adapter's own BIOS.
+                (Arch::X86_64, Firmware::Uefi(_) | Firmware::Kernel { .. }) => {
+                    args.device(json!({"driver": "VGA", "romfile": ""}));
+                }
+                (Arch::X86_64, Firmware::Bios(Bios { vga: Some(vga), .. })) => {
+                    args.device(json!({"driver": "VGA", "romfile": text(vga)?}));
+                }
+                (Arch::X86_64, _) => args.device(json!({"driver": "VGA"})),
+                // A piece of memory that is the screen, which a kernel can go on using that has
+                // no driver for any adapter.
+                (Arch::Arm64 | Arch::Riscv64, _) => args.device(json!({"driver": "ramfb"})),
+            }
             args.device(json!({"driver": "usb-kbd", "bus": "xhci.0"}));
         }
         for (index, drive) in self.drives.iter().enumerate() {
@@ -201,7 +226,12 @@ impl Machine {
         for (index, model) in self.network.iter().enumerate() {
             let netdev = format!("net{index}");
             args.pair("-netdev", format!("hubport,id={netdev},hubid=0"));
-            args.device(json!({"driver": model, "netdev": netdev}));
+            let mut device = json!({"driver": model, "netdev": netdev});
+            if !model.starts_with("usb") {
+                // What boots from the network is not there.
+                device["romfile"] = "".into();
+            }
+            args.device(device);
         }
         args.0.extend(self.extra.iter().cloned());
         Ok(args.0)
@@ -308,6 +338,17 @@ impl Arguments {
 
     fn blockdev(&mut self, node: &str, path: &str, read_only: bool) {
         self.pair("-blockdev", block_node(node, path, read_only).to_string());
+    }
+
+    fn uefi(&mut self, uefi: &Uefi, run: &Path, machine: &mut String) -> Result<(), BootError> {
+        if let Some(below) = &uefi.below {
+            self.pair("-bios", text(below)?);
+        }
+        for (node, file, read_only) in [("code", "code.fd", true), ("vars", "vars.fd", false)] {
+            self.blockdev(node, &text(&run.join(file))?, read_only);
+        }
+        machine.push_str(",pflash0=code,pflash1=vars");
+        Ok(())
     }
 
     fn device(&mut self, device: serde_json::Value) {

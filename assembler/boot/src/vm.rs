@@ -18,7 +18,7 @@ use crate::{
     Acceleration, Access, Arch, BootError, Console, Firmware, Machine, Qemu, Qmp, QmpError,
     Screenshot, Uefi,
     acceleration::kvm_failure,
-    machine::{block_node, copy_path, node_name, text, usb_stick},
+    machine::{ROMS, UNASKED, block_node, copy_path, node_name, text, usb_stick},
     process::{Guarded, TICK},
     text::tail,
 };
@@ -209,7 +209,16 @@ impl Vm {
 
 /// Makes the copies that the guest writes to.
 fn prepare(machine: &Machine, run: &Path) -> Result<(), BootError> {
-    if let Firmware::Uefi(Uefi { code, vars, .. }) = &machine.firmware {
+    let roms = run.join(ROMS);
+    fs::create_dir_all(&roms).map_err(BootError::file(&roms))?;
+    for name in UNASKED {
+        let path = roms.join(name);
+        // Without the two bytes that begin a ROM, so nothing takes it for one.
+        fs::write(&path, [0; 512]).map_err(BootError::file(&path))?;
+    }
+    if let Firmware::Uefi(Uefi { code, vars, .. })
+    | Firmware::Kernel { uefi: Some(Uefi { code, vars, .. }), .. } = &machine.firmware
+    {
         // The flash of the `virt` machines has a fixed size, and a file must fill it.
         let size = match machine.arch {
             Arch::X86_64 => 0,

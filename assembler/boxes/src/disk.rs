@@ -10,12 +10,15 @@ use stagex_image::{
 use stagex_recipe::boxes::{Architecture, DiskPartition, Output, Role, RootFormat};
 use stagex_tree::{Content, TreePath};
 
-use crate::{Composition, Error, Writer, write_aside};
+use crate::{Composition, Error, Writer, bios::BiosCode, write_aside};
 
 /// What stays free in a root file system that can be written to, where its size is not given.
 const ROOM: u64 = 64 << 20;
 /// What a second place for the root file system is called behind its name, and the first.
 const SLOTS: [&str; 2] = ["-a", "-b"];
+
+/// The partition with what a BIOS starts.
+const BIOS_BOOT: &str = "bios-boot";
 
 /// The root file system of a disk.
 pub(crate) struct Root<'a> {
@@ -149,10 +152,13 @@ impl Writer<'_> {
             // Smaller clusters where the volume is too small for FAT32 with the usual ones.
             (esp_params.size, esp_params.cluster) = (Some(size), None);
         }
+        let code = composition.bios.as_ref();
         let hash_tree = root.as_ref().and_then(|root| root.verity.as_ref()).map(Verity::tree);
         let nothing = Content::from_bytes(*b"");
         let partitions =
-            |esp: &dyn Image, with: &mut dyn FnMut(&[disk::Partition<'_>]) -> Result<(), Error>| {
+            |esp: &dyn Image,
+             loader: Option<&Content>,
+             with: &mut dyn FnMut(&[disk::Partition<'_>]) -> Result<(), Error>| {
                 let mut all = Vec::new();
                 for each in &composition.disk.partitions {
                     let content: &dyn Image = match (each.role, &root, &hash_tree) {
@@ -168,27 +174,46 @@ impl Writer<'_> {
                     };
                     all.extend(composition.partition(each, content, guid, &nothing));
                 }
+                all.extend(loader.map(|loader| disk::Partition {
+                    kind: gpt::Type::named("bios-boot").unwrap_or(gpt::Type::ESP),
+                    name: BIOS_BOOT.to_owned(),
+                    content: loader,
+                    size: None,
+                    guid: None,
+                    attributes: 0,
+                    in_mbr: false,
+                }));
                 with(&all)
             };
         // Where the ESP lies is known when all is laid out, and is then written into it.
-        let first = OnceLock::new();
-        let params = disk::Params {
+        let places = OnceLock::new();
+        let mut params = disk::Params {
             size: composition.disk.size,
             ..disk::Params::new(*composition.digest())
         };
         let esp = fat::layout(&tree, &esp_params).map_err(Error::Fat)?;
-        partitions(&esp, &mut |all| {
+        let unset = code.map(BiosCode::unset);
+        partitions(&esp, unset.as_ref(), &mut |all| {
             let laid = disk::layout(all, &params).map_err(Error::Disk)?;
-            let esp = laid.entries().iter().find(|entry| entry.kind == gpt::Type::ESP);
-            first.get_or_init(|| esp.map_or(0, |entry| entry.first));
+            let first = |wanted: &dyn Fn(&gpt::Entry) -> bool| {
+                laid.entries().iter().find(|entry| wanted(entry)).map_or(0, |entry| entry.first)
+            };
+            places.get_or_init(|| {
+                (first(&|e| e.kind == gpt::Type::ESP), first(&|e| e.name == BIOS_BOOT))
+            });
             Ok(())
         })?;
-        let first = first.into_inner().unwrap_or(0);
+        let (first, loader_first) = places.into_inner().unwrap_or((0, 0));
         esp_params.hidden_sectors = u32::try_from(first).unwrap_or(u32::MAX);
         let esp = fat::layout(&tree, &esp_params).map_err(Error::Fat)?;
+        let mut set = None;
+        if let Some(code) = code {
+            params.boot_code = code.mbr(loader_first * gpt::SECTOR);
+            set = Some(code.loader(uki, first * gpt::SECTOR + self.place_of_uki(&esp)?)?);
+        }
         let mut then = Some(then);
         let mut result = None;
-        partitions(&esp, &mut |all| {
+        partitions(&esp, set.as_ref(), &mut |all| {
             let laid = disk::layout(all, &params).map_err(Error::Disk)?;
             if let Some(then) = then.take() {
                 result = Some(then(&laid)?);

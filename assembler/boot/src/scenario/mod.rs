@@ -78,6 +78,8 @@ pub struct Scenario {
     pub architectures: Vec<Arch>,
     /// What kind of drive the output is on.
     pub attach: Attach,
+    /// What kind of firmware starts it.
+    pub starts: Starts,
     /// Memory in MiB.
     pub memory: u32,
     /// Processors.
@@ -112,6 +114,17 @@ pub enum Output {
     Uki,
     /// An initramfs, started with a kernel by QEMU itself.
     Initramfs,
+}
+
+/// A kind of firmware.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Starts {
+    /// UEFI, which all architectures have.
+    #[default]
+    Uefi,
+    /// The BIOS of x86 machines.
+    Bios,
 }
 
 impl Output {
@@ -290,6 +303,7 @@ impl Scenario {
             output,
             architectures: vec![Arch::X86_64, Arch::Arm64, Arch::Riscv64],
             attach,
+            starts: Starts::Uefi,
             memory: 1024,
             cpus: 1,
             display: false,

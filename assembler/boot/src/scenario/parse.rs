@@ -13,7 +13,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{
-    Action, Check, CheckKind, Key, Output, Scenario, Step, Stick, StickFile, Wanted, fill,
+    Action, Check, CheckKind, Key, Output, Scenario, Starts, Step, Stick, StickFile, Wanted, fill,
 };
 use crate::{Arch, Attach};
 
@@ -57,6 +57,8 @@ struct File {
     #[serde(default = "architectures")]
     architectures: Vec<Arch>,
     attach: Spanned<Attach>,
+    #[serde(default)]
+    firmware: Option<Spanned<Starts>>,
     #[serde(default = "memory")]
     memory: u32,
     #[serde(default = "one")]
@@ -257,6 +259,17 @@ fn build(
         let what = "a UKI is put on a disk or a stick: usb, virtio or nvme".to_owned();
         return Err((table.attach.span(), what));
     }
+    let starts = table.firmware.as_ref().map_or(Starts::Uefi, |starts| *starts.get_ref());
+    if let (Starts::Bios, Some(firmware)) = (starts, &table.firmware) {
+        if table.architectures != [Arch::X86_64] {
+            let what = "a BIOS starts x86_64 alone: architectures = [\"x86_64\"]".to_owned();
+            return Err((firmware.span(), what));
+        }
+        if !matches!(table.output, Output::Iso | Output::Disk) {
+            let what = "a BIOS starts iso and disk".to_owned();
+            return Err((firmware.span(), what));
+        }
+    }
     let mut names = Names { keys: Vec::new(), sticks: Vec::new(), files: Vec::new() };
     let mut keys = Vec::new();
     for key in table.keys {
@@ -316,6 +329,7 @@ fn build(
         output: table.output,
         architectures: table.architectures,
         attach,
+        starts,
         memory: table.memory,
         cpus: table.cpus,
         display: table.display,

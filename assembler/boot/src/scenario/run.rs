@@ -8,11 +8,11 @@ use std::{
 };
 
 use super::{
-    Action, Outcome, Output, Report, Scenario, Step, StepReport, Wanted, fill,
+    Action, Outcome, Output, Report, Scenario, Starts, Step, StepReport, Wanted, fill,
     host::{Host, make_esp},
 };
 use crate::{
-    Acceleration, Access, Arch, Attach, BootError, Drive, Firmware, Machine, Pattern, Qemu, Uefi,
+    Acceleration, Access, Arch, Attach, Bios, BootError, Drive, Firmware, Machine, Pattern, Qemu, Uefi,
     Vm,
 };
 
@@ -30,8 +30,12 @@ pub struct Setup<'a> {
     pub image: &'a Path,
     /// UEFI firmware; without it, an image is started by the machine's own.
     pub firmware: Option<&'a Uefi>,
+    /// The BIOS, for scenarios that are started by one.
+    pub bios: Option<&'a Bios>,
     /// The kernel that starts an initramfs.
     pub kernel: Option<&'a Path>,
+    /// The command line that such a kernel is given; by default only its console.
+    pub cmdline: Option<&'a str>,
     /// An existing folder for what the run leaves: the transcript, the sticks, QEMU's log.
     pub run: &'a Path,
     /// An existing folder for pictures.
@@ -132,13 +136,22 @@ fn machine(scenario: &Scenario, setup: &Setup<'_>) -> Result<Machine, String> {
     let absolute =
         |path: &Path| fs::canonicalize(path).map_err(|e| format!("{}: {e}", path.display()));
     let mut image = absolute(setup.image)?;
-    let mut firmware = match setup.firmware {
-        Some(uefi) => Firmware::Uefi(Uefi {
+    let uefi = match setup.firmware {
+        Some(uefi) => Some(Uefi {
             code: absolute(&uefi.code)?,
             vars: absolute(&uefi.vars)?,
             below: uefi.below.as_deref().map(absolute).transpose()?,
         }),
-        None => Firmware::Default,
+        None => None,
+    };
+    let mut firmware = match (scenario.starts, setup.bios, &uefi) {
+        (Starts::Bios, Some(bios), _) => Firmware::Bios(Bios {
+            image: absolute(&bios.image)?,
+            vga: bios.vga.as_deref().map(absolute).transpose()?,
+        }),
+        (Starts::Bios, None, _) => return Err("the box names no BIOS in its [firmware]".to_owned()),
+        (Starts::Uefi, _, Some(uefi)) => Firmware::Uefi(uefi.clone()),
+        (Starts::Uefi, _, None) => Firmware::Default,
     };
     let mut drives = Vec::new();
     match scenario.output {
@@ -147,7 +160,11 @@ fn machine(scenario: &Scenario, setup: &Setup<'_>) -> Result<Machine, String> {
             firmware = Firmware::Kernel {
                 kernel: absolute(kernel)?,
                 initrd: Some(image),
-                cmdline: format!("console={}", serial_console(arch)),
+                cmdline: setup.cmdline.map_or_else(
+                    || format!("console={}", serial_console(arch)),
+                    str::to_owned,
+                ),
+                uefi,
             };
         }
         Output::Iso | Output::Disk | Output::Uki => {

@@ -78,6 +78,7 @@ fn composition(format: RootFormat, verity: bool, disk: Disk) -> Composition {
         kernel: Content::from_bytes(kernel()),
         kernel_release: Some("6.12".to_owned()),
         stub: Content::from_bytes(stub()),
+        bios: None,
         cmdline: "console=ttyS0 quiet".to_owned(),
         release: "ID=tiny\n".to_owned(),
         digest: Digest::of("tiny"),

@@ -72,6 +72,8 @@ pub(crate) fn run(
                 acceleration: &acceleration,
                 image: &image,
                 firmware: firmware.as_ref(),
+                bios: None,
+                cmdline: None,
                 kernel: Some(&kernel),
                 run: &run,
                 pictures: &folder(&out.join("pictures"))?,
