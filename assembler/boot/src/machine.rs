@@ -33,11 +33,25 @@ impl fmt::Display for Arch {
     }
 }
 
+/// A kind of machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Model {
+    /// What most machines of the architecture are like: `q35`, `virt`.
+    #[default]
+    Usual,
+    /// A machine of x86_64 without buses: virtio by memory alone, as enclaves have it. QEMU's own
+    /// firmware starts the kernel.
+    Microvm,
+}
+
 /// What QEMU offers the guest. There is nothing else: no default devices, no network.
 #[derive(Debug, Clone)]
 pub struct Machine {
     /// The architecture.
     pub arch: Arch,
+    /// The kind of machine.
+    pub model: Model,
     /// Memory in MiB.
     pub memory: u32,
     /// Processors.
@@ -48,6 +62,9 @@ pub struct Machine {
     pub drives: Vec<Drive>,
     /// Network devices by QEMU's names (`e1000e`, `virtio-net-pci`), on a hub that leads nowhere.
     pub network: Vec<String>,
+    /// A port of the guest that a port of this machine leads to, by the first network device:
+    /// see [`crate::Vm::forwarded_port`]. The guest reaches nothing of this machine, nor beyond.
+    pub forward: Option<u16>,
     /// A graphics adapter and a USB keyboard.
     pub display: bool,
     /// Whether it stands still until the monitor says `cont`.
@@ -150,11 +167,13 @@ impl Machine {
     pub fn new(arch: Arch, firmware: Firmware) -> Self {
         Self {
             arch,
+            model: Model::Usual,
             memory: 1024,
             cpus: 1,
             firmware,
             drives: Vec::new(),
             network: Vec::new(),
+            forward: None,
             display: false,
             paused: false,
             extra: Vec::new(),
@@ -171,6 +190,7 @@ impl Machine {
         let mut args = Arguments::default();
         let kvm = matches!(acceleration, Acceleration::Kvm);
         let mut machine = match self.arch {
+            _ if self.model == Model::Microvm => "microvm".to_owned(),
             Arch::X86_64 => "q35,vmport=off".to_owned(),
             Arch::Arm64 | Arch::Riscv64 => "virt".to_owned(),
         };
@@ -196,14 +216,21 @@ impl Machine {
             }
         }
         args.pair("-machine", machine);
-        args.pair("-L", text(&run.join(ROMS))?);
+        if self.model == Model::Usual {
+            args.pair("-L", text(&run.join(ROMS))?);
+        }
 
         args.add(["-chardev", "socket,id=console,path=console.sock"]);
         args.add(["-serial", "chardev:console"]);
         args.add(["-chardev", "socket,id=monitor,path=monitor.sock"]);
         args.add(["-mon", "chardev=monitor,mode=control"]);
-        args.device(json!({"driver": "virtio-rng-pci"}));
-        args.device(json!({"driver": "qemu-xhci", "id": "xhci"}));
+        match self.model {
+            Model::Usual => {
+                args.device(json!({"driver": "virtio-rng-pci"}));
+                args.device(json!({"driver": "qemu-xhci", "id": "xhci"}));
+            }
+            Model::Microvm => args.device(json!({"driver": "virtio-rng-device"})),
+        }
         if self.display {
             match (self.arch, &self.firmware) {
                 // UEFI drives it without the adapter's own BIOS.
@@ -225,7 +252,12 @@ impl Machine {
         }
         for (index, model) in self.network.iter().enumerate() {
             let netdev = format!("net{index}");
-            args.pair("-netdev", format!("hubport,id={netdev},hubid=0"));
+            let back_end = match self.forward.filter(|_| index == 0) {
+                // QEMU chooses the port: one that was looked for before may be taken since.
+                Some(port) => format!("user,restrict=on,hostfwd=tcp:127.0.0.1:0-:{port}"),
+                None => "hubport,hubid=0".to_owned(),
+            };
+            args.pair("-netdev", format!("{back_end},id={netdev}"));
             let mut device = json!({"driver": model, "netdev": netdev});
             if !model.starts_with("usb") {
                 // What boots from the network is not there.
@@ -372,6 +404,21 @@ mod tests {
         assert!(line.contains("-nic none"), "{line}");
         assert!(!line.contains("-netdev"), "{line}");
         assert!(line.contains("-machine q35,vmport=off,accel=tcg"), "{line}");
+    }
+
+    #[test]
+    fn a_port_is_forwarded_by_the_first_device_alone() {
+        let mut machine = Machine::new(Arch::X86_64, Firmware::Default);
+        machine.network = vec!["e1000e".into(), "virtio-net-pci".into()];
+        machine.forward = Some(22);
+        let line = arguments(&machine);
+        assert!(line.contains("user,restrict=on,hostfwd=tcp:127.0.0.1:0-:22,id=net0"), "{line}");
+        assert!(line.contains("hubport,hubid=0,id=net1"), "{line}");
+        machine.model = Model::Microvm;
+        let line = arguments(&machine);
+        assert!(line.contains("-machine microvm,accel=tcg"), "{line}");
+        assert!(!line.contains("-pci") || line.contains("virtio-net-pci"), "{line}");
+        assert!(!line.contains("xhci"), "{line}");
     }
 
     #[test]

@@ -45,11 +45,16 @@
 //! `${fingerprint:KEY}`, `${spaced:KEY}` (the same in groups of four), `${keyid:KEY}` (its last 16
 //! digits), `${sha256:STICK/FILE}` of a file that the test puts on a stick, and the variables of
 //! [`Setup::variables`].
+//!
+//! A step `ssh = { key = "admin", command = "uname -r", expect = "6.12" }` runs a command on the
+//! box as root, over the first of its network devices; a file `{ ssh-key = "admin" }` on a stick
+//! is the public part of that key. With `refused = true`, the box has to turn the key away.
 
 mod host;
 mod parse;
 mod report;
 mod run;
+mod ssh;
 
 use std::{
     collections::BTreeMap,
@@ -60,8 +65,9 @@ use std::{
 pub use parse::ScenarioError;
 pub use report::{Outcome, Report, StepReport, junit};
 pub use run::{Setup, run};
+pub use ssh::Ssh;
 
-use crate::{Arch, Attach, Pattern};
+use crate::{Arch, Attach, Model, Pattern};
 
 /// A validated scenario.
 #[derive(Debug, Clone)]
@@ -76,6 +82,8 @@ pub struct Scenario {
     pub output: Output,
     /// The architectures that it is for.
     pub architectures: Vec<Arch>,
+    /// What kind of machine it is booted on.
+    pub model: Model,
     /// What kind of drive the output is on.
     pub attach: Attach,
     /// What kind of firmware starts it.
@@ -171,6 +179,8 @@ pub enum StickFile {
     SecretKey(String),
     /// The armoured public part of a key.
     PublicKey(String),
+    /// The public part of an SSH key, which the test makes.
+    SshKey(String),
 }
 
 /// One step.
@@ -208,6 +218,8 @@ pub enum Action {
     Press(Vec<String>),
     /// Takes a picture of the screen, which must show something.
     Screenshot(String),
+    /// Runs a command on the box over the network.
+    Ssh(Ssh),
     /// Presses the power button.
     PowerButton,
     /// Waits until the machine has powered itself off.
@@ -302,6 +314,7 @@ impl Scenario {
             box_name: box_name.to_owned(),
             output,
             architectures: vec![Arch::X86_64, Arch::Arm64, Arch::Riscv64],
+            model: Model::Usual,
             attach,
             starts: Starts::Uefi,
             memory: 1024,

@@ -10,10 +10,11 @@ use std::{
 use super::{
     Action, Outcome, Output, Report, Scenario, Starts, Step, StepReport, Wanted, fill,
     host::{Host, make_esp},
+    ssh,
 };
 use crate::{
-    Acceleration, Access, Arch, Attach, Bios, BootError, Drive, Firmware, Machine, Pattern, Qemu, Uefi,
-    Vm,
+    Acceleration, Access, Arch, Attach, Bios, BootError, Drive, Firmware, Machine, Model, Pattern,
+    Qemu, Uefi, Vm,
 };
 
 /// How often QEMU's log is looked at while something is awaited.
@@ -160,11 +161,11 @@ fn machine(scenario: &Scenario, setup: &Setup<'_>) -> Result<Machine, String> {
             firmware = Firmware::Kernel {
                 kernel: absolute(kernel)?,
                 initrd: Some(image),
-                cmdline: setup.cmdline.map_or_else(
-                    || format!("console={}", serial_console(arch)),
-                    str::to_owned,
-                ),
-                uefi,
+                cmdline: setup
+                    .cmdline
+                    .map_or_else(|| format!("console={}", serial_console(arch)), str::to_owned),
+                // A microvm has no flash to hold it.
+                uefi: uefi.filter(|_| scenario.model == Model::Usual),
             };
         }
         Output::Iso | Output::Disk | Output::Uki => {
@@ -185,6 +186,12 @@ fn machine(scenario: &Scenario, setup: &Setup<'_>) -> Result<Machine, String> {
         cpus: scenario.cpus,
         drives,
         network: scenario.network.clone(),
+        forward: scenario
+            .steps
+            .iter()
+            .any(|step| matches!(step.action, Action::Ssh(_)))
+            .then_some(ssh::PORT),
+        model: scenario.model,
         display: scenario.display,
         ..Machine::new(arch, firmware)
     })
@@ -246,6 +253,13 @@ impl Runner<'_> {
                 }
                 pictures.push(path);
                 Ok(())
+            }
+            Action::Ssh(ssh) => {
+                let filled = |text: &String| fill(text, &|name| self.value(name));
+                let expect = ssh.expect.as_ref().map(filled).transpose()?;
+                let ssh = ssh::Ssh { command: filled(&ssh.command)?, expect, ..ssh.clone() };
+                let port = self.vm.forwarded_port().map_err(shown)?;
+                ssh::run(&ssh, self.host.folder(), port, self.step.timeout)
             }
             Action::PowerButton => self.vm.power_button().map_err(shown),
             Action::PowerOff => {
