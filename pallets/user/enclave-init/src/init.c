@@ -57,7 +57,7 @@ static size_t ask(const uint8_t *request, size_t length, uint8_t *response)
 
 	if (module < 0)
 		return 0;
-	int result = ioctl(module, NSM_IOCTL_RAW, &raw);
+	int result = ioctl(module, (int)NSM_IOCTL_RAW, &raw);
 	close(module);
 	return result < 0 ? 0 : (size_t)raw.response.len;
 }
