@@ -41,6 +41,15 @@ fn consoles(architecture: Architecture) -> &'static str {
     }
 }
 
+/// The kernel's command line where the root file system is an initramfs: the architecture's
+/// consoles, and the box's own words.
+pub fn cmdline(recipe: &BoxRecipe, architecture: Architecture) -> String {
+    match &recipe.kernel.cmdline[..] {
+        "" => consoles(architecture).to_owned(),
+        own => format!("{} {own}", consoles(architecture)),
+    }
+}
+
 /// The packages that a box is made of, by id: its layers', the kernel's, the stub's, and, where a
 /// BIOS is to start it, that with the boot code.
 pub fn needed_packages(recipe: &BoxRecipe, architecture: Architecture) -> BTreeSet<String> {
@@ -151,12 +160,10 @@ impl Composition {
         };
         let stub_tree = store.merged(&parts.part(STUB).layers)?;
         let stub = file_of(&stub_tree, STUB, STUB_PATH, "the EFI stub")?;
-        let cmdline = match &recipe.kernel.cmdline[..] {
-            "" => consoles(*architecture).to_owned(),
-            own => format!("{} {own}", consoles(*architecture)),
-        };
+        let cmdline = cmdline(recipe, *architecture);
         let read_error = Error::at(Path::new("the box's files"));
-        let digest = digest(&rootfs, &kernel, &stub, &cmdline, bios.as_ref()).map_err(read_error)?;
+        let digest =
+            digest(&rootfs, &kernel, &stub, &cmdline, bios.as_ref()).map_err(read_error)?;
         let mut composition = Self {
             name: recipe.name.value.clone(),
             version: recipe.version.clone(),

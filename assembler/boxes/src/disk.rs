@@ -1,6 +1,6 @@
 //! Disks: partitions by role, and a root file system with or without a hash tree.
 
-use std::{path::Path, sync::OnceLock};
+use std::{collections::BTreeMap, path::Path, sync::OnceLock};
 
 use stagex_image::{
     Image, disk, ext4, fat, gpt,
@@ -8,7 +8,7 @@ use stagex_image::{
     verity::{self, Verity},
 };
 use stagex_recipe::boxes::{Architecture, DiskPartition, Output, Role, RootFormat};
-use stagex_tree::{Content, TreePath};
+use stagex_tree::{Content, Tree, TreePath};
 
 use crate::{Composition, Error, Writer, bios::BiosCode, write_aside};
 
@@ -153,6 +153,8 @@ impl Writer<'_> {
             (esp_params.size, esp_params.cluster) = (Some(size), None);
         }
         let code = composition.bios.as_ref();
+        let empty = Tree::new();
+        let volumes = composition.empty_volumes(&empty)?;
         let hash_tree = root.as_ref().and_then(|root| root.verity.as_ref()).map(Verity::tree);
         let nothing = Content::from_bytes(*b"");
         let partitions =
@@ -165,7 +167,10 @@ impl Writer<'_> {
                         (Role::Esp, ..) => esp,
                         (Role::Root, Some(root), _) => &*root.image,
                         (Role::RootVerity, _, Some(tree)) => tree,
-                        _ => &nothing,
+                        _ => match volumes.get(each.name.as_str()) {
+                            Some(volume) => volume,
+                            None => &nothing,
+                        },
                     };
                     let guid = match (each.role, &root) {
                         (Role::Root, Some(root)) => Some(root.guids.0),
@@ -226,6 +231,26 @@ impl Writer<'_> {
 }
 
 impl Composition {
+    /// The file systems that begin empty, by the partition's name.
+    fn empty_volumes<'a>(
+        &'a self,
+        empty: &'a Tree,
+    ) -> Result<BTreeMap<&'a str, ext4::Ext4<'a>>, Error> {
+        let mut volumes = BTreeMap::new();
+        for each in self.disk.partitions.iter().filter(|each| each.ext4) {
+            let what = format!("empty file system of {}", each.name);
+            let params = ext4::Params {
+                size: each.size.map_or(ext4::Size::Free(ROOM), ext4::Size::Exact),
+                seed: Some(identity::derive(&self.digest, &what)),
+                ..ext4::Params::new(each.role.name(), i64::try_from(self.epoch).unwrap_or(i64::MAX))
+            };
+            let volume = ext4::layout(empty, &params)
+                .map_err(|error| Error::Volume { partition: each.name.clone(), error })?;
+            volumes.insert(each.name.as_str(), volume);
+        }
+        Ok(volumes)
+    }
+
     /// A partition of the disk, and the second, empty one where there is one.
     fn partition<'a>(
         &self,

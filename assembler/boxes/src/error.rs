@@ -71,6 +71,14 @@ pub enum Error {
     /// The root file system cannot be ext4.
     #[error("root file system: {0}")]
     Ext4(ext4::Error),
+    /// A partition cannot begin as an empty ext4 file system.
+    #[error("partition {partition}: {error}")]
+    Volume {
+        /// The partition's name.
+        partition: String,
+        /// Why.
+        error: ext4::Error,
+    },
     /// The root file system's hash tree cannot be made.
     #[error("root file system: {0}")]
     Verity(verity::Error),

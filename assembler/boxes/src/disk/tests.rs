@@ -88,7 +88,7 @@ fn composition(format: RootFormat, verity: bool, disk: Disk) -> Composition {
 }
 
 fn partition(role: Role, size: Option<u64>) -> DiskPartition {
-    DiskPartition { role, name: role.name().to_owned(), size }
+    DiskPartition { role, name: role.name().to_owned(), size, ext4: false }
 }
 
 /// Writes an output and gives the folder and the image.
@@ -179,6 +179,28 @@ fn a_root_file_system_that_can_be_written_to() {
     // Where the volume says that it lies.
     let hidden = &fs::read(&esp).unwrap()[28..32];
     assert_eq!(u64::from(u32::from_le_bytes(hidden.try_into().unwrap())) * 512, table[2].2);
+}
+
+#[test]
+fn a_partition_that_begins_as_an_empty_file_system() {
+    let var = DiskPartition { ext4: true, ..partition(Role::Var, Some(32 << 20)) };
+    let partitions = vec![partition(Role::Esp, None), var, partition(Role::Home, Some(1 << 20))];
+    let disk = Disk { size: None, ab: false, partitions };
+    let composition = composition(RootFormat::Initramfs, false, disk);
+    let (_folder, image) = written(&composition, Output::Disk);
+    let table = table(&image);
+    assert_eq!((&*table[1].0, table[1].3), ("var", 32 << 20));
+    let var = cut(&image, &table[1]);
+    tool("e2fsprogs", "e2fsck", &["-fn", text(&var)]);
+    let shown = tool("e2fsprogs", "dumpe2fs", &["-h", text(&var)]);
+    assert!(shown.contains("has_journal"), "{shown}");
+    let field = |name: &str| {
+        let line = shown.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim().parse::<u64>().unwrap()
+    };
+    assert_eq!(field("Block count:") * field("Block size:"), 32 << 20);
+    assert!(field("Free inodes:") > 500 && field("Free blocks:") > 1000, "{shown}");
+    assert!(fs::read(cut(&image, &table[2])).unwrap().iter().all(|&byte| byte == 0));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    io::Read as _,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -13,6 +14,7 @@ use stagex_boot::{
 };
 use stagex_boxes::{Firmware, digest_of_box};
 use stagex_recipe::boxes::Architecture;
+use stagex_tree::Digest;
 
 use crate::{
     commands::boxes, config::shown, failure::Failure, project::BoxFolder, session::Session,
@@ -59,6 +61,7 @@ pub(crate) fn run(
         session.progress.say(&format!("KVM is not used: {reason}"));
     }
     let variables = variables(session, name, architecture)?;
+    let cmdline = stagex_boxes::cmdline(&recipe, architecture);
     let mut reports = Vec::new();
     for scenario in &scenarios {
         session.progress.say(&format!("booting: {}", scenario.name));
@@ -73,7 +76,7 @@ pub(crate) fn run(
                 image: &image,
                 firmware: firmware.as_ref(),
                 bios: None,
-                cmdline: None,
+                cmdline: Some(&cmdline),
                 kernel: Some(&kernel),
                 run: &run,
                 pictures: &folder(&out.join("pictures"))?,
@@ -167,6 +170,15 @@ fn firmware(
     Ok(Some(Uefi { code: firmware.code, vars: firmware.vars, below: firmware.below }))
 }
 
+/// A text that no box can have known before: 32 hexadecimal digits.
+fn nonce() -> Result<String, Failure> {
+    let path = Path::new("/dev/urandom");
+    let mut bytes = [0; 16];
+    let read = fs::File::open(path).and_then(|mut file| file.read_exact(&mut bytes));
+    read.map_err(Failure::at(path))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
 /// What scenarios may ask of the box they boot.
 fn variables(
     session: &Session,
@@ -181,5 +193,8 @@ fn variables(
     ]);
     let digest = digest_of_box(&folder, name);
     variables.extend(digest.map(|digest| ("digest".to_owned(), digest)));
+    let nonce = nonce()?;
+    variables.insert("nonce-sha256".to_owned(), Digest::of(&nonce).hex());
+    variables.insert("nonce".to_owned(), nonce);
     Ok(variables)
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::Path,
     process::ExitCode,
     sync::Arc,
     time::Duration,
@@ -154,11 +155,29 @@ pub(crate) fn make(
         println!("  size    {:.1} MiB ({len} bytes)", mib(len));
         println!("  sha256  {sha256}");
         println!("  box     {digest}");
+        for (name, value) in registers(&path)? {
+            println!("  {name:<7} {value}");
+        }
         if !seeds.is_empty() {
             println!("  note   {}", build::marks(&seeds));
         }
     }
     Ok(())
+}
+
+/// The registers in the file beside an enclave image, in order; none for any other file.
+fn registers(path: &Path) -> Result<BTreeMap<String, String>, Failure> {
+    if !path.to_string_lossy().ends_with(".eif.pcrs.json") {
+        return Ok(BTreeMap::new());
+    }
+    let text = std::fs::read(path).map_err(Failure::at(path))?;
+    let json: serde_json::Value =
+        serde_json::from_slice(&text).map_err(|error| Failure::at(path)(error.into()))?;
+    let all = json["Measurements"].as_object().into_iter().flatten();
+    let register = all.filter(|(name, _)| name.starts_with("PCR"));
+    Ok(register
+        .filter_map(|(name, value)| Some((name.to_lowercase(), value.as_str()?.to_owned())))
+        .collect())
 }
 
 /// Builds packages for a box; the store remembers them under the box's name.

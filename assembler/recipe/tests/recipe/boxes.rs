@@ -271,6 +271,19 @@ fn disks_that_cannot_be() {
     );
     let home = "role = \"home\"\nsize = \"1G\"";
     assert_eq!(one(memory, &[esp, home, home]), "two partitions are called `home`");
+    let format = |format: &str, size: &str| {
+        let home = format!("role = \"home\"\nsize = \"{size}\"\nformat = \"{format}\"");
+        one(memory, &[esp, &home])
+    };
+    assert_eq!(format("btrfs", "1G"), "a partition cannot begin as `btrfs`");
+    assert_eq!(
+        format("ext4", "8M"),
+        "a partition of under 16 MiB is too small for an ext4 file system to write to"
+    );
+    assert_eq!(
+        one(memory, &["role = \"esp\"\nformat = \"ext4\""]),
+        "what is in a partition of role `esp` has its format"
+    );
     assert_eq!(one(memory, &[esp, "role = \"hone\"\nsize = \"1G\""]), "`hone` is no role");
     for size in ["1", "1K", "0M", "-1G", "1.5G", "G", "9999999999T"] {
         let text = format!("role = \"home\"\nsize = \"{size}\"");
