@@ -41,6 +41,14 @@ fn consoles(architecture: Architecture) -> &'static str {
     }
 }
 
+/// The kernel's command line: the architecture's consoles, and what box.toml adds.
+pub fn cmdline(recipe: &BoxRecipe, architecture: Architecture) -> String {
+    match &recipe.kernel.cmdline[..] {
+        "" => consoles(architecture).to_owned(),
+        own => format!("{} {own}", consoles(architecture)),
+    }
+}
+
 /// The packages that a box is made of, by id: its layers', the kernel's, the stub's, and, where a
 /// BIOS is to start it, that with the boot code.
 pub fn needed_packages(recipe: &BoxRecipe, architecture: Architecture) -> BTreeSet<String> {
@@ -151,10 +159,7 @@ impl Composition {
         };
         let stub_tree = store.merged(&parts.part(STUB).layers)?;
         let stub = file_of(&stub_tree, STUB, STUB_PATH, "the EFI stub")?;
-        let cmdline = match &recipe.kernel.cmdline[..] {
-            "" => consoles(*architecture).to_owned(),
-            own => format!("{} {own}", consoles(*architecture)),
-        };
+        let cmdline = cmdline(recipe, *architecture);
         let read_error = Error::at(Path::new("the box's files"));
         let digest = digest(&rootfs, &kernel, &stub, &cmdline, bios.as_ref()).map_err(read_error)?;
         let mut composition = Self {

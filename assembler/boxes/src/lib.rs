@@ -15,7 +15,7 @@ mod firmware;
 mod output;
 mod stamp;
 
-pub use compose::{Composition, Part, Parts, RELEASE_PATH, needed_packages};
+pub use compose::{Composition, Part, Parts, RELEASE_PATH, cmdline, needed_packages};
 pub use error::Error;
 pub use file::{aside, write_aside};
 pub use firmware::{BiosFirmware, Firmware};

@@ -236,7 +236,13 @@ impl Runner<'_> {
                 self.vm.press(&together).map_err(shown)
             }),
             Action::Screenshot(name) => {
-                let picture = self.vm.screenshot().map_err(shown)?;
+                // The screen may be drawn later than the console.
+                let start = Instant::now();
+                let mut picture = self.vm.screenshot().map_err(shown)?;
+                while picture.is_uniform() && start.elapsed() < self.step.timeout {
+                    std::thread::sleep(SLICE);
+                    picture = self.vm.screenshot().map_err(shown)?;
+                }
                 let path = self.setup.pictures.join(name);
                 fs::write(&path, picture.to_png())
                     .map_err(|error| format!("{}: {error}", path.display()))?;
