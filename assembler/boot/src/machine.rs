@@ -40,8 +40,7 @@ pub enum Model {
     /// What most machines of the architecture are like: `q35`, `virt`.
     #[default]
     Usual,
-    /// A machine of x86_64 without buses: virtio by memory alone, as enclaves have it. QEMU's own
-    /// firmware starts the kernel.
+    /// A machine of x86_64 without buses: virtio by memory alone, as enclaves have it.
     Microvm,
 }
 
@@ -93,6 +92,8 @@ pub enum Firmware {
         /// Firmware that takes it from QEMU and starts it; without, QEMU puts it into memory
         /// itself, with code of its own.
         uefi: Option<Uefi>,
+        /// Or firmware of a [`Model::Microvm`], which does the same.
+        rom: Option<PathBuf>,
     },
 }
 
@@ -204,7 +205,10 @@ impl Machine {
             Firmware::Default => {}
             Firmware::Bios(bios) => args.pair("-bios", text(&bios.image)?),
             Firmware::Uefi(uefi) => args.uefi(uefi, run, &mut machine)?,
-            Firmware::Kernel { kernel, initrd, cmdline, uefi } => {
+            Firmware::Kernel { kernel, initrd, cmdline, uefi, rom } => {
+                if let Some(rom) = rom {
+                    args.pair("-bios", text(rom)?);
+                }
                 if let Some(uefi) = uefi {
                     args.uefi(uefi, run, &mut machine)?;
                 }
@@ -216,9 +220,7 @@ impl Machine {
             }
         }
         args.pair("-machine", machine);
-        if self.model == Model::Usual {
-            args.pair("-L", text(&run.join(ROMS))?);
-        }
+        args.pair("-L", text(&run.join(ROMS))?);
 
         args.add(["-chardev", "socket,id=console,path=console.sock"]);
         args.add(["-serial", "chardev:console"]);

@@ -31,7 +31,7 @@ impl Qemu {
         let (name, package) = match arch {
             Arch::X86_64 => ("qemu-system-x86_64", "qemu-system-x86"),
             Arch::Arm64 => ("qemu-system-aarch64", "qemu-system-arm"),
-            Arch::Riscv64 => ("qemu-system-riscv64", "qemu-system-misc"),
+            Arch::Riscv64 => ("qemu-system-riscv64", "qemu-system-riscv"),
         };
         let program = env::split_paths(path)
             .filter(|folder| folder.is_absolute())
@@ -98,7 +98,7 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "qemu-system-riscv64 is not installed: on Debian, install the package \
-             qemu-system-misc"
+             qemu-system-riscv"
         );
         let program = folder.path().join("qemu-system-x86_64");
         std::fs::write(&program, "#!/bin/sh\necho 'QEMU emulator version 5.2.0'\n").unwrap();

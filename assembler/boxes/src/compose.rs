@@ -8,7 +8,7 @@ use std::{
 use stagex_oci::Store;
 use stagex_recipe::{
     Spanned,
-    boxes::{Architecture, BoxFile, BoxRecipe, Disk, FileContent, RootFs},
+    boxes::{Architecture, BoxFile, BoxRecipe, Disk, FileContent, Output, RootFs},
 };
 use stagex_tree::{Content, Digest, Inode, Kind, Metadata, Tree, TreePath};
 
@@ -64,7 +64,11 @@ pub fn needed_packages(recipe: &BoxRecipe, architecture: Architecture) -> BTreeS
 }
 
 fn has_bios(recipe: &BoxRecipe, architecture: Architecture) -> bool {
-    recipe.bios.is_some() && architecture == Architecture::X86_64
+    let starts = |output: &Spanned<Output>| {
+        matches!(output.value, Output::Iso | Output::Disk | Output::Qcow2)
+    };
+    let is_there = recipe.bios.is_some() && recipe.outputs.iter().any(starts);
+    is_there && architecture == Architecture::X86_64
 }
 
 /// A built package, as far as a box needs it.

@@ -16,14 +16,16 @@ const BELOW: &str = "OPENSBI.bin";
 /// A BIOS and that of a graphics adapter.
 const BIOS: &str = "SEABIOS.bin";
 const VGA: &str = "VGABIOS_STDVGA.bin";
+/// What starts a kernel on a machine without buses, in a BIOS's place.
+const MICROVM: &str = "MICROVM.bin";
 
 /// A BIOS as files of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BiosFirmware {
     /// The BIOS.
     pub image: PathBuf,
-    /// That of the graphics adapter.
-    pub vga: PathBuf,
+    /// That of the graphics adapter, where the machine may have one.
+    pub vga: Option<PathBuf>,
 }
 
 impl BiosFirmware {
@@ -31,9 +33,12 @@ impl BiosFirmware {
     ///
     /// The error names what the package lacks.
     pub fn write(tree: &Tree, package: &str, folder: &Path) -> Result<Self, Error> {
+        if let Some(image) = one(tree, folder, MICROVM)? {
+            return Ok(Self { image, vga: None });
+        }
         Ok(Self {
             image: needed(tree, package, folder, BIOS, "a BIOS")?,
-            vga: needed(tree, package, folder, VGA, "the BIOS of a graphics adapter")?,
+            vga: Some(needed(tree, package, folder, VGA, "the BIOS of a graphics adapter")?),
         })
     }
 }

@@ -63,7 +63,7 @@ use std::{
 };
 
 pub use parse::ScenarioError;
-pub use report::{Outcome, Report, StepReport, junit};
+pub use report::{Outcome, Report, StepReport, json, junit};
 pub use run::{Setup, run};
 pub use ssh::Ssh;
 
@@ -328,6 +328,38 @@ impl Scenario {
             steps,
             checks: Vec::new(),
         }
+    }
+
+    /// The same with a screen, of which a picture is taken at last.
+    pub fn with_picture(mut self, name: &str, timeout: Duration) -> Self {
+        self.display = true;
+        self.steps.push(Step {
+            name: format!("screenshot {name}"),
+            line: 0,
+            action: Action::Screenshot(name.to_owned()),
+            timeout,
+            measure: None,
+        });
+        self
+    }
+
+    /// The same, with `answers` (what must appear, and the line that is typed then), after which
+    /// the machine has to power itself off.
+    pub fn with_poweroff(mut self, answers: &[(String, String)], timeout: Duration) -> Self {
+        let plain = |text: &str| text.replace("${", "${dollar-brace}");
+        let mut step = |name: String, action| {
+            self.steps.push(Step { name, line: 0, action, timeout, measure: None });
+        };
+        for (expect, send) in answers {
+            let action = Action::Console {
+                expect: Some(Wanted::Text(plain(expect))),
+                absent: None,
+                send: Some(format!("{}\n", plain(send))),
+            };
+            step(format!("expect {expect:?}"), action);
+        }
+        step("power off".to_owned(), Action::PowerOff);
+        self
     }
 
     /// Where the image lies that it boots: `<out>/<arch>/<box>.<output>`.

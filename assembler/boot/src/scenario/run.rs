@@ -158,6 +158,15 @@ fn machine(scenario: &Scenario, setup: &Setup<'_>) -> Result<Machine, String> {
     match scenario.output {
         Output::Initramfs => {
             let kernel = setup.kernel.ok_or("an initramfs needs a kernel to start it")?;
+            let rom = match (scenario.model, setup.bios) {
+                (Model::Usual, _) => None,
+                (Model::Microvm, Some(bios)) => Some(absolute(&bios.image)?),
+                (Model::Microvm, None) => {
+                    return Err("the box names no firmware of a microvm: \
+                                bios = \"firmware-microvm\" in its [firmware]"
+                        .to_owned());
+                }
+            };
             firmware = Firmware::Kernel {
                 kernel: absolute(kernel)?,
                 initrd: Some(image),
@@ -166,6 +175,7 @@ fn machine(scenario: &Scenario, setup: &Setup<'_>) -> Result<Machine, String> {
                     .map_or_else(|| format!("console={}", serial_console(arch)), str::to_owned),
                 // A microvm has no flash to hold it.
                 uefi: uefi.filter(|_| scenario.model == Model::Usual),
+                rom,
             };
         }
         Output::Iso | Output::Disk | Output::Uki => {
@@ -243,7 +253,13 @@ impl Runner<'_> {
                 self.vm.press(&together).map_err(shown)
             }),
             Action::Screenshot(name) => {
-                let picture = self.vm.screenshot().map_err(shown)?;
+                // The screen may be drawn later than the console.
+                let start = Instant::now();
+                let mut picture = self.vm.screenshot().map_err(shown)?;
+                while picture.is_uniform() && start.elapsed() < self.step.timeout {
+                    std::thread::sleep(SLICE);
+                    picture = self.vm.screenshot().map_err(shown)?;
+                }
                 let path = self.setup.pictures.join(name);
                 fs::write(&path, picture.to_png())
                     .map_err(|error| format!("{}: {error}", path.display()))?;

@@ -286,3 +286,82 @@ fn what_cannot_be_is_said() {
     let said = refused(RootFormat::Ext4, Output::Disk, &small);
     assert!(said.starts_with("EFI system partition: 1048576 bytes are too few"), "{said}");
 }
+
+/// Boot code of the right sizes, which says nothing.
+fn code() -> BiosCode {
+    let mut loader = vec![0x90; 4096];
+    loader[4..8].copy_from_slice(b"SXB1");
+    loader[8..56].fill(0);
+    BiosCode::new(&[0x90; 440], loader).unwrap()
+}
+
+/// What a BIOS would read of a medium: goes from the MBR to the loader, and from its table to the
+/// kernel, the initramfs and the command line.
+fn as_a_bios_does(medium: &[u8]) -> [Vec<u8>; 3] {
+    let number = |at: usize| {
+        let bytes = medium[at..at + 8].try_into().unwrap();
+        usize::try_from(u64::from_le_bytes(bytes)).unwrap()
+    };
+    assert_eq!(medium[510..512], [0x55, 0xaa]);
+    assert_eq!(medium[..432], [0x90; 432]);
+    let loader = number(432) * 512;
+    assert_eq!(medium[loader + 4..loader + 8], *b"SXB1");
+    assert_eq!(medium[loader + 56..loader + 4096], [0x90; 4040]);
+    [0, 1, 2].map(|each| {
+        let (at, size) = (number(loader + 8 + each * 16), number(loader + 16 + each * 16));
+        medium[at..at + size].to_vec()
+    })
+}
+
+#[test]
+fn a_bios_finds_the_kernel_on_a_disk_and_on_an_iso() {
+    let mut composition = composition(
+        RootFormat::Initramfs,
+        false,
+        Disk { partitions: vec![partition(Role::Esp, None)], ..Disk::default() },
+    );
+    let without = written(&composition, Output::Disk);
+    assert_eq!(table(&without.1).len(), 1);
+    composition.bios = Some(code());
+    for output in [Output::Disk, Output::Iso] {
+        let (_folder, path) = written(&composition, output);
+        let [kernel_part, initrd, words] = as_a_bios_does(&fs::read(&path).unwrap());
+        assert_eq!(kernel_part, kernel(), "{output}");
+        assert_eq!(initrd[..4], [0x28, 0xb5, 0x2f, 0xfd], "{output}: no zstd");
+        assert_eq!(words, b"console=ttyS0 quiet", "{output}");
+        if output == Output::Disk {
+            let rows = table(&path);
+            assert_eq!(rows[1].0, "bios-boot");
+            continue;
+        }
+        let listed =
+            tool("xorriso", "xorriso", &["-indev", text(&path), "-report_el_torito", "plain"]);
+        let boot = |kind: &str| {
+            listed.lines().any(|l| l.starts_with("El Torito boot img") && l.contains(kind))
+        };
+        assert!(boot(" BIOS ") && boot(" UEFI "), "{listed}");
+        // Four sectors of a CD-ROM's begin at what the catalogue says.
+        let line = listed.lines().find(|line| line.contains(" BIOS ")).unwrap();
+        assert!(line.contains(" 8 "), "{line}");
+    }
+    // What starts from a file system on the disk has no initramfs.
+    let mut on_disk = super::tests::composition(
+        RootFormat::Ext4,
+        false,
+        Disk {
+            partitions: vec![partition(Role::Esp, None), partition(Role::Root, None)],
+            ..Disk::default()
+        },
+    );
+    on_disk.bios = Some(code());
+    let (_folder, path) = written(&on_disk, Output::Disk);
+    let [_, initrd, words] = as_a_bios_does(&fs::read(&path).unwrap());
+    assert!(initrd.is_empty());
+    assert!(String::from_utf8(words).unwrap().contains("root=PARTUUID="));
+}
+
+#[test]
+fn boot_code_of_another_size_or_form_is_refused() {
+    assert!(BiosCode::new(&[0; 440], vec![0; 4096]).is_err());
+    assert!(BiosCode::new(&[0; 512], code().unset().read().unwrap()).is_err());
+}

@@ -1,7 +1,7 @@
 //! `stagex box test`.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fs,
     io::Read as _,
     path::{Path, PathBuf},
@@ -9,15 +9,22 @@ use std::{
 };
 
 use stagex_boot::{
-    Acceleration, Arch, Qemu, Uefi, acceleration,
+    Acceleration, Arch, Qemu, acceleration,
     scenario::{self, Scenario, Setup},
 };
-use stagex_boxes::{Firmware, digest_of_box};
+use stagex_boxes::digest_of_box;
 use stagex_recipe::boxes::Architecture;
 use stagex_tree::Digest;
 
 use crate::{
-    commands::boxes, config::shown, failure::Failure, project::BoxFolder, session::Session,
+    commands::{
+        box_firmware::{self, Both},
+        boxes,
+    },
+    config::shown,
+    failure::Failure,
+    project::BoxFolder,
+    session::Session,
 };
 
 pub(crate) fn run(
@@ -51,8 +58,9 @@ pub(crate) fn run(
             outputs.push(output);
         }
     }
-    boxes::make(session, name, &outputs, architecture)?;
-    let firmware = firmware(session, name, architecture)?;
+    boxes::make(session, name, &outputs, architecture)?.show()?;
+    let Both { uefi, bios } = box_firmware::build(session, name, architecture)?;
+    let cmdline = stagex_boxes::cmdline(&recipe, architecture);
 
     let runs = out.join("runs").join(architecture.name());
     let probe = folder(&runs.join("probe"))?;
@@ -74,8 +82,8 @@ pub(crate) fn run(
                 qemu: &qemu,
                 acceleration: &acceleration,
                 image: &image,
-                firmware: firmware.as_ref(),
-                bios: None,
+                firmware: uefi.as_ref(),
+                bios: bios.as_ref(),
                 cmdline: Some(&cmdline),
                 kernel: Some(&kernel),
                 run: &run,
@@ -100,7 +108,7 @@ pub(crate) fn run(
     Ok(if passed == scenarios.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn arch(architecture: Architecture) -> Arch {
+pub(crate) fn arch(architecture: Architecture) -> Arch {
     match architecture {
         Architecture::X86_64 => Arch::X86_64,
         Architecture::Arm64 => Arch::Arm64,
@@ -109,7 +117,7 @@ fn arch(architecture: Architecture) -> Arch {
 }
 
 /// An existing folder, emptied.
-fn folder(path: &Path) -> Result<PathBuf, Failure> {
+pub(crate) fn folder(path: &Path) -> Result<PathBuf, Failure> {
     fs::create_dir_all(path).map_err(Failure::at(path))?;
     Ok(path.to_owned())
 }
@@ -153,23 +161,6 @@ fn scenarios(
     Ok(found)
 }
 
-/// Builds the firmware that the box is booted with, and writes it out.
-fn firmware(
-    session: &Session,
-    name: &str,
-    architecture: Architecture,
-) -> Result<Option<Uefi>, Failure> {
-    let BoxFolder { recipe, .. } = session.project.load_box(name)?;
-    let Some(package) = recipe.firmware.get(&architecture) else { return Ok(None) };
-    let targets = BTreeSet::from([package.value.clone()]);
-    let built = boxes::build_packages(session, &format!("{name}-firmware"), architecture, targets)?;
-    let layers = built.values().flat_map(|built| built.layers.iter().copied());
-    let tree = session.store.merged(&layers.collect::<Vec<_>>())?;
-    let folder = session.project.out().join("firmware").join(architecture.name());
-    let firmware = Firmware::write(&tree, &package.value, &folder).map_err(Failure::failed)?;
-    Ok(Some(Uefi { code: firmware.code, vars: firmware.vars, below: firmware.below }))
-}
-
 /// A text that no box can have known before: 32 hexadecimal digits.
 fn nonce() -> Result<String, Failure> {
     let path = Path::new("/dev/urandom");
@@ -180,7 +171,7 @@ fn nonce() -> Result<String, Failure> {
 }
 
 /// What scenarios may ask of the box they boot.
-fn variables(
+pub(crate) fn variables(
     session: &Session,
     name: &str,
     architecture: Architecture,
