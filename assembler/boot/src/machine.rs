@@ -41,6 +41,7 @@ pub enum Model {
     #[default]
     Usual,
     /// A machine of x86_64 without buses: virtio by memory alone, as enclaves have it.
+    /// There is no power to switch: it ends by a reset.
     Microvm,
 }
 
@@ -191,7 +192,8 @@ impl Machine {
         let mut args = Arguments::default();
         let kvm = matches!(acceleration, Acceleration::Kvm);
         let mut machine = match self.arch {
-            _ if self.model == Model::Microvm => "microvm".to_owned(),
+            // With ACPI it would have no timer that needs no hypervisor's help.
+            _ if self.model == Model::Microvm => "microvm,acpi=off".to_owned(),
             Arch::X86_64 => "q35,vmport=off".to_owned(),
             Arch::Arm64 | Arch::Riscv64 => "virt".to_owned(),
         };
@@ -418,7 +420,7 @@ mod tests {
         assert!(line.contains("hubport,hubid=0,id=net1"), "{line}");
         machine.model = Model::Microvm;
         let line = arguments(&machine);
-        assert!(line.contains("-machine microvm,accel=tcg"), "{line}");
+        assert!(line.contains("-machine microvm,acpi=off,accel=tcg"), "{line}");
         assert!(!line.contains("-pci") || line.contains("virtio-net-pci"), "{line}");
         assert!(!line.contains("xhci"), "{line}");
     }

@@ -9,7 +9,8 @@ ALLOWED=$SSH/authorized_keys
 LABEL=SERVER
 
 start_ssh() {
-    mkdir -p -m 700 "$SSH"
+    mkdir -p "$SSH"
+    chmod 700 "$SSH"
     [ -s "$HOST_KEY" ] || make_host_key
     say "its key is $(fingerprint "$HOST_KEY")"
     if [ -s "$ALLOWED" ]; then
@@ -19,7 +20,7 @@ start_ssh() {
         await_keys &
     fi
     serve_ssh &
-    echo "server ready" >/dev/console
+    say ready
 }
 
 # Whole or not there, whenever the power goes.

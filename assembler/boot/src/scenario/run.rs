@@ -108,7 +108,8 @@ fn attempt(
 
     for step in &scenario.steps {
         let begun = Instant::now();
-        let result = Runner { vm: &mut vm, host: &host, setup, step }.step(&mut report.pictures);
+        let result = Runner { vm: &mut vm, host: &host, setup, step, model: scenario.model }
+            .step(&mut report.pictures);
         let at = vm.elapsed();
         report.steps.push(StepReport { name: step.name.clone(), at, took: begun.elapsed() });
         if let Err(reason) = result {
@@ -228,6 +229,7 @@ struct Runner<'a> {
     host: &'a Host,
     setup: &'a Setup<'a>,
     step: &'a Step,
+    model: Model,
 }
 
 impl Runner<'_> {
@@ -280,7 +282,11 @@ impl Runner<'_> {
             Action::PowerButton => self.vm.power_button().map_err(shown),
             Action::PowerOff => {
                 let exit = self.vm.wait(self.step.timeout).map_err(shown)?;
-                if exit.reason.as_deref() == Some("guest-shutdown") {
+                let wanted = match self.model {
+                    Model::Usual => "guest-shutdown",
+                    Model::Microvm => "guest-reset",
+                };
+                if exit.reason.as_deref() == Some(wanted) {
                     return Ok(());
                 }
                 let reason = exit.reason.unwrap_or_else(|| exit.status.to_string());

@@ -33,6 +33,13 @@ pub(crate) struct Both {
     pub(crate) bios: Option<Bios>,
 }
 
+impl Both {
+    /// Whether it is that of a machine without buses.
+    pub(crate) fn is_microvm(&self) -> bool {
+        self.uefi.is_none() && self.bios.as_ref().is_some_and(|bios| bios.vga.is_none())
+    }
+}
+
 /// Builds the firmware that a box is booted with, and writes it to out/firmware/.
 pub(crate) fn build(
     session: &Session,

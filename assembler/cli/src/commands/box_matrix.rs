@@ -11,7 +11,7 @@ use std::{
 };
 
 use stagex_boot::{
-    Acceleration, Arch, Attach, Qemu, acceleration,
+    Acceleration, Arch, Attach, Model, Qemu, acceleration,
     scenario::{self, Outcome, Output as Booted, Report, Scenario, Setup, Starts},
 };
 use stagex_recipe::boxes::{Architecture, BoxRecipe, Output};
@@ -317,8 +317,13 @@ fn scenario_of(ready: &Ready, way: &Way, slug: &str) -> Scenario {
         Scenario::of_box(&ready.file, &ready.name, way.output, way.attach, &expect, timeout);
     scenario.name = format!("{} {}", ready.name, way.name);
     scenario.starts = way.starts;
+    // What has firmware of a microvm alone is started in one, which has no screen.
+    let bare = ready.firmware.is_microvm() && way.output == Booted::Initramfs;
+    if bare {
+        scenario.model = Model::Microvm;
+    }
     let picture = format!("{}-{slug}.png", ready.architecture);
-    let scenario = scenario.with_picture(&picture, SOON);
+    let scenario = if bare { scenario } else { scenario.with_picture(&picture, SOON) };
     if test.poweroff.is_empty() {
         return scenario;
     }

@@ -60,7 +60,6 @@ pub(crate) fn run(
     }
     boxes::make(session, name, &outputs, architecture)?.show()?;
     let Both { uefi, bios } = box_firmware::build(session, name, architecture)?;
-    let cmdline = stagex_boxes::cmdline(&recipe, architecture);
 
     let runs = out.join("runs").join(architecture.name());
     let probe = folder(&runs.join("probe"))?;

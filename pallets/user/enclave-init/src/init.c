@@ -98,8 +98,7 @@ static void take_console(void)
 static _Noreturn void stop(void)
 {
 	sync();
-	reboot(RB_POWER_OFF);
-	/* Where there is no power to switch, the end of the kernel is the enclave's. */
+	/* There is no power to switch: who holds an enclave ends it when it resets itself. */
 	reboot(RB_AUTOBOOT);
 	_exit(0);
 }
