@@ -39,7 +39,7 @@ fingerprint() {
 # Its log is the kernel's: `dmesg` has it, and it does not grow.
 serve_ssh() {
     while :; do
-        dropbear -F -E -r "$HOST_KEY" -D "$SSH" 2>/dev/kmsg
+        dropbear -F -r "$HOST_KEY" -D "$SSH" 2>/dev/kmsg
         sleep 1
     done
 }
