@@ -17,8 +17,8 @@ pub enum BootError {
     },
     /// QEMU is there, but too old or strange.
     #[error(
-        "{program} is {found}, and version {needed} or newer is needed: on Debian, upgrade the \
-         package {package}"
+        "{program} is {found}, and version {}.{} or newer is needed: on Debian, upgrade the \
+         package {package}", needed.0, needed.1
     )]
     OldQemu {
         /// The program.
@@ -26,7 +26,7 @@ pub enum BootError {
         /// What it says of its version.
         found: String,
         /// The oldest version that will do.
-        needed: &'static str,
+        needed: (u32, u32),
         /// The Debian package that has it.
         package: &'static str,
     },

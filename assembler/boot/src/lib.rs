@@ -25,7 +25,7 @@ pub mod scenario;
 pub use acceleration::{Acceleration, acceleration};
 pub use console::{Console, Match, Pattern};
 pub use error::{BootError, QmpError};
-pub use machine::{Access, Arch, Attach, Drive, Firmware, Machine, Uefi};
+pub use machine::{Access, Arch, Attach, Bios, Drive, Firmware, Machine, Model, Uefi};
 pub use probe_image::{PROBE_EXIT, PROBE_TEXT, probe_image};
 pub use qemu::Qemu;
 pub use qmp::Qmp;

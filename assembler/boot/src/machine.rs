@@ -33,11 +33,25 @@ impl fmt::Display for Arch {
     }
 }
 
+/// A kind of machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Model {
+    /// What most machines of the architecture are like: `q35`, `virt`.
+    #[default]
+    Usual,
+    /// A machine of x86_64 without buses: virtio by memory alone, as enclaves have it.
+    /// There is no power to switch: it ends by a reset.
+    Microvm,
+}
+
 /// What QEMU offers the guest. There is nothing else: no default devices, no network.
 #[derive(Debug, Clone)]
 pub struct Machine {
     /// The architecture.
     pub arch: Arch,
+    /// The kind of machine.
+    pub model: Model,
     /// Memory in MiB.
     pub memory: u32,
     /// Processors.
@@ -48,6 +62,9 @@ pub struct Machine {
     pub drives: Vec<Drive>,
     /// Network devices by QEMU's names (`e1000e`, `virtio-net-pci`), on a hub that leads nowhere.
     pub network: Vec<String>,
+    /// A port of the guest that a port of this machine leads to, by the first network device:
+    /// see [`crate::Vm::forwarded_port`]. The guest reaches nothing of this machine, nor beyond.
+    pub forward: Option<u16>,
     /// A graphics adapter and a USB keyboard.
     pub display: bool,
     /// Whether it stands still until the monitor says `cont`.
@@ -62,10 +79,10 @@ pub enum Firmware {
     /// The machine's own default (SeaBIOS on x86_64).
     Default,
     /// An image in place of it.
-    Bios(PathBuf),
+    Bios(Bios),
     /// UEFI in flash.
     Uefi(Uefi),
-    /// A kernel that QEMU loads itself.
+    /// A kernel that QEMU hands over.
     Kernel {
         /// The kernel.
         kernel: PathBuf,
@@ -73,7 +90,21 @@ pub enum Firmware {
         initrd: Option<PathBuf>,
         /// Its command line.
         cmdline: String,
+        /// Firmware that takes it from QEMU and starts it; without, QEMU puts it into memory
+        /// itself, with code of its own.
+        uefi: Option<Uefi>,
+        /// Or firmware of a [`Model::Microvm`], which does the same.
+        rom: Option<PathBuf>,
     },
+}
+
+/// A BIOS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bios {
+    /// The BIOS itself.
+    pub image: PathBuf,
+    /// That of the graphics adapter.
+    pub vga: Option<PathBuf>,
 }
 
 /// UEFI firmware in flash.
@@ -125,16 +156,26 @@ pub enum Access {
     ReadWrite,
 }
 
+/// The folder of a run in which QEMU looks for ROMs first.
+pub(crate) const ROMS: &str = "roms";
+/// ROMs that QEMU puts into a machine unasked, where it finds them: for a kernel without firmware,
+/// for a BIOS under KVM on old processors, for the screen of a BIOS. Nothing here needs them, and
+/// each would be code that nobody built: the machine gets an empty one instead.
+pub(crate) const UNASKED: [&str; 4] =
+    ["linuxboot_dma.bin", "linuxboot.bin", "kvmvapic.bin", "vgabios-ramfb.bin"];
+
 impl Machine {
     /// A machine with 1 GiB, one processor, and neither drives, network nor display.
     pub fn new(arch: Arch, firmware: Firmware) -> Self {
         Self {
             arch,
+            model: Model::Usual,
             memory: 1024,
             cpus: 1,
             firmware,
             drives: Vec::new(),
             network: Vec::new(),
+            forward: None,
             display: false,
             paused: false,
             extra: Vec::new(),
@@ -151,6 +192,8 @@ impl Machine {
         let mut args = Arguments::default();
         let kvm = matches!(acceleration, Acceleration::Kvm);
         let mut machine = match self.arch {
+            // With ACPI it would have no timer that needs no hypervisor's help.
+            _ if self.model == Model::Microvm => "microvm,acpi=off".to_owned(),
             Arch::X86_64 => "q35,vmport=off".to_owned(),
             Arch::Arm64 | Arch::Riscv64 => "virt".to_owned(),
         };
@@ -162,19 +205,15 @@ impl Machine {
 
         match &self.firmware {
             Firmware::Default => {}
-            Firmware::Bios(path) => args.pair("-bios", text(path)?),
-            Firmware::Uefi(uefi) => {
-                if let Some(below) = &uefi.below {
-                    args.pair("-bios", text(below)?);
+            Firmware::Bios(bios) => args.pair("-bios", text(&bios.image)?),
+            Firmware::Uefi(uefi) => args.uefi(uefi, run, &mut machine)?,
+            Firmware::Kernel { kernel, initrd, cmdline, uefi, rom } => {
+                if let Some(rom) = rom {
+                    args.pair("-bios", text(rom)?);
                 }
-                for (node, file, read_only) in
-                    [("code", "code.fd", true), ("vars", "vars.fd", false)]
-                {
-                    args.blockdev(node, &text(&run.join(file))?, read_only);
+                if let Some(uefi) = uefi {
+                    args.uefi(uefi, run, &mut machine)?;
                 }
-                machine.push_str(",pflash0=code,pflash1=vars");
-            }
-            Firmware::Kernel { kernel, initrd, cmdline } => {
                 args.pair("-kernel", text(kernel)?);
                 if let Some(initrd) = initrd {
                     args.pair("-initrd", text(initrd)?);
@@ -183,16 +222,33 @@ impl Machine {
             }
         }
         args.pair("-machine", machine);
+        args.pair("-L", text(&run.join(ROMS))?);
 
         args.add(["-chardev", "socket,id=console,path=console.sock"]);
         args.add(["-serial", "chardev:console"]);
         args.add(["-chardev", "socket,id=monitor,path=monitor.sock"]);
         args.add(["-mon", "chardev=monitor,mode=control"]);
-        args.device(json!({"driver": "virtio-rng-pci"}));
-        args.device(json!({"driver": "qemu-xhci", "id": "xhci"}));
+        match self.model {
+            Model::Usual => {
+                args.device(json!({"driver": "virtio-rng-pci"}));
+                args.device(json!({"driver": "qemu-xhci", "id": "xhci"}));
+            }
+            Model::Microvm => args.device(json!({"driver": "virtio-rng-device"})),
+        }
         if self.display {
-            let adapter = if self.arch == Arch::X86_64 { "VGA" } else { "virtio-gpu-pci" };
-            args.device(json!({"driver": adapter}));
+            match (self.arch, &self.firmware) {
+                // UEFI drives it without the adapter's own BIOS.
+                (Arch::X86_64, Firmware::Uefi(_) | Firmware::Kernel { .. }) => {
+                    args.device(json!({"driver": "VGA", "romfile": ""}));
+                }
+                (Arch::X86_64, Firmware::Bios(Bios { vga: Some(vga), .. })) => {
+                    args.device(json!({"driver": "VGA", "romfile": text(vga)?}));
+                }
+                (Arch::X86_64, _) => args.device(json!({"driver": "VGA"})),
+                // A piece of memory that is the screen, which a kernel can go on using that has
+                // no driver for any adapter.
+                (Arch::Arm64 | Arch::Riscv64, _) => args.device(json!({"driver": "ramfb"})),
+            }
             args.device(json!({"driver": "usb-kbd", "bus": "xhci.0"}));
         }
         for (index, drive) in self.drives.iter().enumerate() {
@@ -200,8 +256,18 @@ impl Machine {
         }
         for (index, model) in self.network.iter().enumerate() {
             let netdev = format!("net{index}");
-            args.pair("-netdev", format!("hubport,id={netdev},hubid=0"));
-            args.device(json!({"driver": model, "netdev": netdev}));
+            let back_end = match self.forward.filter(|_| index == 0) {
+                // QEMU chooses the port: one that was looked for before may be taken since.
+                Some(port) => format!("user,restrict=on,hostfwd=tcp:127.0.0.1:0-:{port}"),
+                None => "hubport,hubid=0".to_owned(),
+            };
+            args.pair("-netdev", format!("{back_end},id={netdev}"));
+            let mut device = json!({"driver": model, "netdev": netdev});
+            if !model.starts_with("usb") {
+                // What boots from the network is not there.
+                device["romfile"] = "".into();
+            }
+            args.device(device);
         }
         args.0.extend(self.extra.iter().cloned());
         Ok(args.0)
@@ -310,6 +376,17 @@ impl Arguments {
         self.pair("-blockdev", block_node(node, path, read_only).to_string());
     }
 
+    fn uefi(&mut self, uefi: &Uefi, run: &Path, machine: &mut String) -> Result<(), BootError> {
+        if let Some(below) = &uefi.below {
+            self.pair("-bios", text(below)?);
+        }
+        for (node, file, read_only) in [("code", "code.fd", true), ("vars", "vars.fd", false)] {
+            self.blockdev(node, &text(&run.join(file))?, read_only);
+        }
+        machine.push_str(",pflash0=code,pflash1=vars");
+        Ok(())
+    }
+
     fn device(&mut self, device: serde_json::Value) {
         self.pair("-device", device.to_string());
     }
@@ -331,6 +408,21 @@ mod tests {
         assert!(line.contains("-nic none"), "{line}");
         assert!(!line.contains("-netdev"), "{line}");
         assert!(line.contains("-machine q35,vmport=off,accel=tcg"), "{line}");
+    }
+
+    #[test]
+    fn a_port_is_forwarded_by_the_first_device_alone() {
+        let mut machine = Machine::new(Arch::X86_64, Firmware::Default);
+        machine.network = vec!["e1000e".into(), "virtio-net-pci".into()];
+        machine.forward = Some(22);
+        let line = arguments(&machine);
+        assert!(line.contains("user,restrict=on,hostfwd=tcp:127.0.0.1:0-:22,id=net0"), "{line}");
+        assert!(line.contains("hubport,hubid=0,id=net1"), "{line}");
+        machine.model = Model::Microvm;
+        let line = arguments(&machine);
+        assert!(line.contains("-machine microvm,acpi=off,accel=tcg"), "{line}");
+        assert!(!line.contains("-pci") || line.contains("virtio-net-pci"), "{line}");
+        assert!(!line.contains("xhci"), "{line}");
     }
 
     #[test]

@@ -8,8 +8,14 @@ use std::{
 
 use crate::{Arch, BootError};
 
-/// The oldest version that takes every option used here.
-const NEEDED: (u32, u32) = (7, 0);
+/// The oldest version that takes every option used here. On riscv64, older ones look for UEFI in
+/// the other flash.
+fn needed(arch: Arch) -> (u32, u32) {
+    match arch {
+        Arch::X86_64 | Arch::Arm64 => (7, 0),
+        Arch::Riscv64 => (8, 1),
+    }
+}
 
 /// An installed QEMU for one architecture.
 #[derive(Debug, Clone)]
@@ -25,7 +31,7 @@ impl Qemu {
         let (name, package) = match arch {
             Arch::X86_64 => ("qemu-system-x86_64", "qemu-system-x86"),
             Arch::Arm64 => ("qemu-system-aarch64", "qemu-system-arm"),
-            Arch::Riscv64 => ("qemu-system-riscv64", "qemu-system-misc"),
+            Arch::Riscv64 => ("qemu-system-riscv64", "qemu-system-riscv"),
         };
         let program = env::split_paths(path)
             .filter(|folder| folder.is_absolute())
@@ -38,11 +44,11 @@ impl Qemu {
             .read()
             .map_err(|source| BootError::Spawn { source })?;
         match parse_version(&output) {
-            Some(version) if version >= NEEDED => Ok(Self { program, version, arch }),
+            Some(version) if version >= needed(arch) => Ok(Self { program, version, arch }),
             _ => Err(BootError::OldQemu {
                 program: name.to_owned(),
                 found: output.lines().next().unwrap_or("unknown").to_owned(),
-                needed: "7.0",
+                needed: needed(arch),
                 package,
             }),
         }
@@ -92,7 +98,7 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "qemu-system-riscv64 is not installed: on Debian, install the package \
-             qemu-system-misc"
+             qemu-system-riscv"
         );
         let program = folder.path().join("qemu-system-x86_64");
         std::fs::write(&program, "#!/bin/sh\necho 'QEMU emulator version 5.2.0'\n").unwrap();

@@ -18,7 +18,7 @@ use crate::{
     Acceleration, Access, Arch, BootError, Console, Firmware, Machine, Qemu, Qmp, QmpError,
     Screenshot, Uefi,
     acceleration::kvm_failure,
-    machine::{block_node, copy_path, node_name, text, usb_stick},
+    machine::{ROMS, UNASKED, block_node, copy_path, node_name, text, usb_stick},
     process::{Guarded, TICK},
     text::tail,
 };
@@ -38,6 +38,7 @@ pub struct Vm {
     console: Console,
     qmp: Qmp,
     run: PathBuf,
+    arch: Arch,
     start: Instant,
 }
 
@@ -104,7 +105,7 @@ impl Vm {
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(Self { process, console, qmp, run, start })
+        Ok(Self { process, console, qmp, run, arch: machine.arch, start })
     }
 
     /// Its serial line.
@@ -170,6 +171,16 @@ impl Vm {
         Ok(())
     }
 
+    /// The port of this machine that leads to [`Machine::forward`].
+    pub fn forwarded_port(&mut self) -> Result<u16, BootError> {
+        let query = json!({"command-line": "info usernet"});
+        let text = self.qmp.execute("human-monitor-command", query)?;
+        forwarded_port(text.as_str().unwrap_or_default()).ok_or_else(|| BootError::Machine {
+            arch: self.arch,
+            what: "a network port that is forwarded".to_owned(),
+        })
+    }
+
     /// Takes a picture of the screen.
     pub fn screenshot(&mut self) -> Result<Screenshot, BootError> {
         let path = self.run.join("screen.ppm");
@@ -207,9 +218,29 @@ impl Vm {
     }
 }
 
+/// The port in QEMU's table of connections:
+///
+/// ```text
+///   Protocol[State]    FD  Source Address  Port   Dest. Address  Port RecvQ SendQ
+///   TCP[HOST_FORWARD]  14       127.0.0.1 45231        10.0.2.15    22     0     0
+/// ```
+fn forwarded_port(table: &str) -> Option<u16> {
+    let line = table.lines().find(|line| line.trim_start().starts_with("TCP[HOST_FORWARD]"))?;
+    line.split_whitespace().nth(3)?.parse().ok()
+}
+
 /// Makes the copies that the guest writes to.
 fn prepare(machine: &Machine, run: &Path) -> Result<(), BootError> {
-    if let Firmware::Uefi(Uefi { code, vars, .. }) = &machine.firmware {
+    let roms = run.join(ROMS);
+    fs::create_dir_all(&roms).map_err(BootError::file(&roms))?;
+    for name in UNASKED {
+        let path = roms.join(name);
+        // Without the two bytes that begin a ROM, so nothing takes it for one.
+        fs::write(&path, [0; 512]).map_err(BootError::file(&path))?;
+    }
+    if let Firmware::Uefi(Uefi { code, vars, .. })
+    | Firmware::Kernel { uefi: Some(Uefi { code, vars, .. }), .. } = &machine.firmware
+    {
         // The flash of the `virt` machines has a fixed size, and a file must fill it.
         let size = match machine.arch {
             Arch::X86_64 => 0,
@@ -288,4 +319,18 @@ fn start_error(status: ExitStatus, log: &Path) -> BootError {
 
 fn read_lossy(path: &Path) -> String {
     fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_forwarded_port_is_read() {
+        let table = "Hub 0 (net0):\r\n  Protocol[State]    FD  Source Address  Port   Dest. Address  \
+                     Port RecvQ SendQ\r\n  TCP[HOST_FORWARD]  14       127.0.0.1 45231        \
+                     10.0.2.15    22     0     0\r\n";
+        assert_eq!(forwarded_port(table), Some(45231));
+        assert_eq!(forwarded_port("no network\n"), None);
+    }
 }

@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::json;
 use stagex_boot::{
-    Acceleration, Access, Arch, BootError, Firmware, Machine, PROBE_EXIT, PROBE_TEXT, Pattern,
+    Acceleration, Access, Arch, Bios, BootError, Firmware, Machine, PROBE_EXIT, PROBE_TEXT, Pattern,
     Qemu, Vm, probe_image,
 };
 
@@ -63,7 +63,7 @@ fn the_probe_speaks_on_the_console_and_ends_by_itself() {
     let folder = tempfile::tempdir().unwrap();
     let image = folder.path().join("probe.bin");
     fs::write(&image, probe_image()).unwrap();
-    let mut machine = Machine::new(Arch::X86_64, Firmware::Bios(image));
+    let mut machine = Machine::new(Arch::X86_64, Firmware::Bios(Bios { image, vga: None }));
     machine.memory = 64;
     machine.extra = vec!["-device".into(), "isa-debug-exit,iobase=0xf4,iosize=1".into()];
     let mut vm = Vm::start(&qemu(), &machine, &tcg(), folder.path()).unwrap();

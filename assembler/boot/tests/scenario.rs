@@ -65,6 +65,8 @@ fn run_in(folder: &Path, scenario: &Scenario) -> Report {
         acceleration: &Acceleration::Tcg { reason: "a test".into() },
         image: &image,
         firmware: Some(&Uefi { code, vars, below: None }),
+        bios: None,
+        cmdline: None,
         kernel: None,
         run: &run_folder,
         pictures: folder,

@@ -8,11 +8,11 @@ use std::{
 use stagex_oci::Store;
 use stagex_recipe::{
     Spanned,
-    boxes::{Architecture, BoxFile, BoxRecipe, Disk, FileContent, RootFs},
+    boxes::{Architecture, BoxFile, BoxRecipe, Disk, FileContent, Output, RootFs},
 };
 use stagex_tree::{Content, Digest, Inode, Kind, Metadata, Tree, TreePath};
 
-use crate::Error;
+use crate::{Error, bios::BiosCode, drivers};
 
 /// Part of every input's digest: raised when the same parts give another image.
 const VERSION: u32 = 1;
@@ -20,9 +20,14 @@ const VERSION: u32 = 1;
 const STUB: &str = "firmware-stub";
 /// Where in that package the stub lies.
 const STUB_PATH: &str = "usr/lib/stagex/stub.elf";
+/// The package with the code that a BIOS starts, and where that lies in it.
+const BIOS_BOOT: &str = "firmware-bios-boot";
+const BIOS_MBR_PATH: &str = "usr/lib/stagex/bios-mbr.bin";
+const BIOS_LOADER_PATH: &str = "usr/lib/stagex/bios-boot.bin";
 /// Where a kernel package has its kernel, and what it is called.
 const KERNEL_PATH: &str = "boot/vmlinuz";
 const KERNEL_RELEASE_PATH: &str = "boot/release";
+const KERNEL_CONFIG_PATH: &str = "boot/config";
 /// The file in a box that says which box it is.
 pub const RELEASE_PATH: &str = "etc/stagex-release";
 
@@ -36,14 +41,34 @@ fn consoles(architecture: Architecture) -> &'static str {
     }
 }
 
-/// The packages that a box is made of, by id: its layers', the kernel's, the stub's.
-pub fn needed_packages(recipe: &BoxRecipe) -> BTreeSet<String> {
+/// The kernel's command line where the root file system is an initramfs: the architecture's
+/// consoles, and the box's own words.
+pub fn cmdline(recipe: &BoxRecipe, architecture: Architecture) -> String {
+    match &recipe.kernel.cmdline[..] {
+        "" => consoles(architecture).to_owned(),
+        own => format!("{} {own}", consoles(architecture)),
+    }
+}
+
+/// The packages that a box is made of, by id: its layers', the kernel's, the stub's, and, where a
+/// BIOS is to start it, that with the boot code.
+pub fn needed_packages(recipe: &BoxRecipe, architecture: Architecture) -> BTreeSet<String> {
+    let code = has_bios(recipe, architecture).then(|| BIOS_BOOT.to_owned());
     recipe
         .packages
         .iter()
         .map(|package| package.value.clone())
         .chain([recipe.kernel.package.value.clone(), STUB.to_owned()])
+        .chain(code)
         .collect()
+}
+
+fn has_bios(recipe: &BoxRecipe, architecture: Architecture) -> bool {
+    let starts = |output: &Spanned<Output>| {
+        matches!(output.value, Output::Iso | Output::Disk | Output::Qcow2)
+    };
+    let is_there = recipe.bios.is_some() && recipe.outputs.iter().any(starts);
+    is_there && architecture == Architecture::X86_64
 }
 
 /// A built package, as far as a box needs it.
@@ -83,6 +108,8 @@ pub struct Composition {
     pub(crate) kernel: Content,
     pub(crate) kernel_release: Option<String>,
     pub(crate) stub: Content,
+    /// What a BIOS starts it by.
+    pub(crate) bios: Option<BiosCode>,
     pub(crate) cmdline: String,
     pub(crate) release: String,
     pub(crate) digest: Digest,
@@ -100,7 +127,7 @@ impl Composition {
         for package in &recipe.packages {
             layers.extend(parts.part(&package.value).layers);
         }
-        for package in needed_packages(recipe) {
+        for package in needed_packages(recipe, *architecture) {
             seeds.extend(parts.part(&package).seeds);
         }
         let mut rootfs = store.merged(&layers)?;
@@ -115,14 +142,32 @@ impl Composition {
                 .ok()
                 .and_then(|content| String::from_utf8(content.read().ok()?).ok())
                 .map(|text| text.trim().to_owned());
+        if let Ok(config) =
+            file_of(&kernel_tree, kernel_package, KERNEL_CONFIG_PATH, "its configuration")
+        {
+            let text = config.read().map_err(Error::at(Path::new(KERNEL_CONFIG_PATH)))?;
+            drivers::check(recipe, &String::from_utf8_lossy(&text))?;
+        }
+        let bios = match has_bios(recipe, *architecture) {
+            true => {
+                let tree = store.merged(&parts.part(BIOS_BOOT).layers)?;
+                let code = |path, what| -> Result<Vec<u8>, Error> {
+                    let content = file_of(&tree, BIOS_BOOT, path, what)?;
+                    content.read().map_err(Error::at(Path::new(path)))
+                };
+                Some(BiosCode::new(
+                    &code(BIOS_MBR_PATH, "what a BIOS runs of a disk")?,
+                    code(BIOS_LOADER_PATH, "the loader that a BIOS starts")?,
+                )?)
+            }
+            false => None,
+        };
         let stub_tree = store.merged(&parts.part(STUB).layers)?;
         let stub = file_of(&stub_tree, STUB, STUB_PATH, "the EFI stub")?;
-        let cmdline = match &recipe.kernel.cmdline[..] {
-            "" => consoles(*architecture).to_owned(),
-            own => format!("{} {own}", consoles(*architecture)),
-        };
+        let cmdline = cmdline(recipe, *architecture);
         let read_error = Error::at(Path::new("the box's files"));
-        let digest = digest(&rootfs, &kernel, &stub, &cmdline).map_err(read_error)?;
+        let digest =
+            digest(&rootfs, &kernel, &stub, &cmdline, bios.as_ref()).map_err(read_error)?;
         let mut composition = Self {
             name: recipe.name.value.clone(),
             version: recipe.version.clone(),
@@ -133,6 +178,7 @@ impl Composition {
             kernel,
             kernel_release,
             stub,
+            bios,
             cmdline,
             release: String::new(),
             digest,
@@ -255,9 +301,11 @@ fn digest(
     kernel: &Content,
     stub: &Content,
     cmdline: &str,
+    bios: Option<&BiosCode>,
 ) -> std::io::Result<Digest> {
+    let bios = bios.map(|bios| format!("bios {}\n", bios.digest())).unwrap_or_default();
     let text = format!(
-        "stagex box 1\nrootfs {}\nkernel {}\nstub {}\ncmdline {cmdline}\n",
+        "stagex box 1\nrootfs {}\nkernel {}\nstub {}\ncmdline {cmdline}\n{bios}",
         rootfs.digest()?,
         kernel.digest()?,
         stub.digest()?

@@ -1,6 +1,6 @@
 //! Disks: partitions by role, and a root file system with or without a hash tree.
 
-use std::{path::Path, sync::OnceLock};
+use std::{collections::BTreeMap, path::Path, sync::OnceLock};
 
 use stagex_image::{
     Image, disk, erofs, ext4, fat, gpt,
@@ -9,14 +9,17 @@ use stagex_image::{
     verity::{self, Verity},
 };
 use stagex_recipe::boxes::{Architecture, DiskPartition, Output, Role, RootFormat};
-use stagex_tree::{Content, Digest, TreePath};
+use stagex_tree::{Content, Digest, Tree, TreePath};
 
-use crate::{Composition, Error, Writer, write_aside};
+use crate::{Composition, Error, Writer, bios::BiosCode, write_aside};
 
 /// What stays free in a root file system that can be written to, where its size is not given.
 const ROOM: u64 = 64 << 20;
 /// What a second place for the root file system is called behind its name, and the first.
 const SLOTS: [&str; 2] = ["-a", "-b"];
+
+/// The partition with what a BIOS starts.
+const BIOS_BOOT: &str = "bios-boot";
 
 /// The root file system of a disk.
 pub(crate) struct Root<'a> {
@@ -165,17 +168,25 @@ impl Writer<'_> {
             // Smaller clusters where the volume is too small for FAT32 with the usual ones.
             (esp_params.size, esp_params.cluster) = (Some(size), None);
         }
+        let code = composition.bios.as_ref();
+        let empty = Tree::new();
+        let volumes = composition.empty_volumes(&empty)?;
         let hash_tree = root.as_ref().and_then(|root| root.verity.as_ref()).map(Verity::tree);
         let nothing = Content::from_bytes(*b"");
         let partitions =
-            |esp: &dyn Image, with: &mut dyn FnMut(&[disk::Partition<'_>]) -> Result<(), Error>| {
+            |esp: &dyn Image,
+             loader: Option<&Content>,
+             with: &mut dyn FnMut(&[disk::Partition<'_>]) -> Result<(), Error>| {
                 let mut all = Vec::new();
                 for each in &composition.disk.partitions {
                     let content: &dyn Image = match (each.role, &root, &hash_tree) {
                         (Role::Esp, ..) => esp,
                         (Role::Root, Some(root), _) => &*root.image,
                         (Role::RootVerity, _, Some(tree)) => tree,
-                        _ => &nothing,
+                        _ => match volumes.get(each.name.as_str()) {
+                            Some(volume) => volume,
+                            None => &nothing,
+                        },
                     };
                     let guid = match (each.role, &root) {
                         (Role::Root, Some(root)) => Some(root.guids.0),
@@ -184,27 +195,46 @@ impl Writer<'_> {
                     };
                     all.extend(composition.partition(each, content, guid, &nothing));
                 }
+                all.extend(loader.map(|loader| disk::Partition {
+                    kind: gpt::Type::named("bios-boot").unwrap_or(gpt::Type::ESP),
+                    name: BIOS_BOOT.to_owned(),
+                    content: loader,
+                    size: None,
+                    guid: None,
+                    attributes: 0,
+                    in_mbr: false,
+                }));
                 with(&all)
             };
         // Where the ESP lies is known when all is laid out, and is then written into it.
-        let first = OnceLock::new();
-        let params = disk::Params {
+        let places = OnceLock::new();
+        let mut params = disk::Params {
             size: composition.disk.size,
             ..disk::Params::new(*composition.digest())
         };
         let esp = fat::layout(&tree, &esp_params).map_err(Error::Fat)?;
-        partitions(&esp, &mut |all| {
+        let unset = code.map(BiosCode::unset);
+        partitions(&esp, unset.as_ref(), &mut |all| {
             let laid = disk::layout(all, &params).map_err(Error::Disk)?;
-            let esp = laid.entries().iter().find(|entry| entry.kind == gpt::Type::ESP);
-            first.get_or_init(|| esp.map_or(0, |entry| entry.first));
+            let first = |wanted: &dyn Fn(&gpt::Entry) -> bool| {
+                laid.entries().iter().find(|entry| wanted(entry)).map_or(0, |entry| entry.first)
+            };
+            places.get_or_init(|| {
+                (first(&|e| e.kind == gpt::Type::ESP), first(&|e| e.name == BIOS_BOOT))
+            });
             Ok(())
         })?;
-        let first = first.into_inner().unwrap_or(0);
+        let (first, loader_first) = places.into_inner().unwrap_or((0, 0));
         esp_params.hidden_sectors = u32::try_from(first).unwrap_or(u32::MAX);
         let esp = fat::layout(&tree, &esp_params).map_err(Error::Fat)?;
+        let mut set = None;
+        if let Some(code) = code {
+            params.boot_code = code.mbr(loader_first * gpt::SECTOR);
+            set = Some(code.loader(uki, first * gpt::SECTOR + self.place_of_uki(&esp)?)?);
+        }
         let mut then = Some(then);
         let mut result = None;
-        partitions(&esp, &mut |all| {
+        partitions(&esp, set.as_ref(), &mut |all| {
             let laid = disk::layout(all, &params).map_err(Error::Disk)?;
             if let Some(then) = then.take() {
                 result = Some(then(&laid)?);
@@ -217,6 +247,26 @@ impl Writer<'_> {
 }
 
 impl Composition {
+    /// The file systems that begin empty, by the partition's name.
+    fn empty_volumes<'a>(
+        &'a self,
+        empty: &'a Tree,
+    ) -> Result<BTreeMap<&'a str, ext4::Ext4<'a>>, Error> {
+        let mut volumes = BTreeMap::new();
+        for each in self.disk.partitions.iter().filter(|each| each.ext4) {
+            let what = format!("empty file system of {}", each.name);
+            let params = ext4::Params {
+                size: each.size.map_or(ext4::Size::Free(ROOM), ext4::Size::Exact),
+                seed: Some(identity::derive(&self.digest, &what)),
+                ..ext4::Params::new(each.role.name(), i64::try_from(self.epoch).unwrap_or(i64::MAX))
+            };
+            let volume = ext4::layout(empty, &params)
+                .map_err(|error| Error::Volume { partition: each.name.clone(), error })?;
+            volumes.insert(each.name.as_str(), volume);
+        }
+        Ok(volumes)
+    }
+
     /// A partition of the disk, and the second, empty one where there is one.
     fn partition<'a>(
         &self,

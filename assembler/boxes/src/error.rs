@@ -79,6 +79,14 @@ pub enum Error {
     /// The root file system cannot be SquashFS.
     #[error("root file system: {0}")]
     Squashfs(squashfs::Error),
+    /// A partition cannot begin as an empty ext4 file system.
+    #[error("partition {partition}: {error}")]
+    Volume {
+        /// The partition's name.
+        partition: String,
+        /// Why.
+        error: ext4::Error,
+    },
     /// The root file system's hash tree cannot be made.
     #[error("root file system: {0}")]
     Verity(verity::Error),
@@ -88,6 +96,15 @@ pub enum Error {
     /// The enclave image cannot be made.
     #[error("enclave image: {0}")]
     Eif(eif::Error),
+    /// Boot code that is not of the form that [`crate::Writer`] knows.
+    #[error("package firmware-bios-boot holds no boot code of 440 and 4096 bytes as it should")]
+    BiosCode,
+    /// The unified kernel image cannot be read back for a BIOS.
+    #[error("unified kernel image: {error}")]
+    BiosImage {
+        /// Why.
+        error: stagex_image::uki::PeError,
+    },
     /// An output that boxes can name and that is not written yet.
     #[error("the output {output} cannot be written yet")]
     NotYet {

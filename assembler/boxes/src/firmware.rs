@@ -13,6 +13,63 @@ const CODE: &str = "_CODE.fd";
 const VARS: &str = "_VARS.fd";
 const BELOW: &str = "OPENSBI.bin";
 
+/// A BIOS and that of a graphics adapter.
+const BIOS: &str = "SEABIOS.bin";
+const VGA: &str = "VGABIOS_STDVGA.bin";
+/// What starts a kernel on a machine without buses, in a BIOS's place.
+const MICROVM: &str = "MICROVM.bin";
+
+/// A BIOS as files of this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BiosFirmware {
+    /// The BIOS.
+    pub image: PathBuf,
+    /// That of the graphics adapter, where the machine may have one.
+    pub vga: Option<PathBuf>,
+}
+
+impl BiosFirmware {
+    /// Writes the BIOS of `package`, whose files are in `tree`, to `folder`.
+    ///
+    /// The error names what the package lacks.
+    pub fn write(tree: &Tree, package: &str, folder: &Path) -> Result<Self, Error> {
+        if let Some(image) = one(tree, folder, MICROVM)? {
+            return Ok(Self { image, vga: None });
+        }
+        Ok(Self {
+            image: needed(tree, package, folder, BIOS, "a BIOS")?,
+            vga: Some(needed(tree, package, folder, VGA, "the BIOS of a graphics adapter")?),
+        })
+    }
+}
+
+/// Writes the first file of a package whose name ends in `suffix`.
+fn one(tree: &Tree, folder: &Path, suffix: &str) -> Result<Option<PathBuf>, Error> {
+    let top = TreePath::new(FOLDER)?;
+    let named = |path: &TreePath| path.name().ends_with(suffix.as_bytes());
+    let found = tree.subtree(&top).find(|entry| named(entry.path));
+    let Some(content) = found.and_then(|entry| entry.inode.content()) else {
+        return Ok(None);
+    };
+    let path = folder.join(suffix.trim_start_matches('_'));
+    write_aside(&path, |out| content.copy_to(out))?;
+    Ok(Some(path))
+}
+
+fn needed(
+    tree: &Tree,
+    package: &str,
+    folder: &Path,
+    suffix: &str,
+    what: &'static str,
+) -> Result<PathBuf, Error> {
+    one(tree, folder, suffix)?.ok_or_else(|| Error::NoFirmware {
+        package: package.to_owned(),
+        place: format!("{FOLDER}/*{suffix}"),
+        what,
+    })
+}
+
 /// Firmware as files of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Firmware {
@@ -29,28 +86,10 @@ impl Firmware {
     ///
     /// The error names what the package lacks.
     pub fn write(tree: &Tree, package: &str, folder: &Path) -> Result<Self, Error> {
-        let one = |suffix: &str| -> Result<Option<PathBuf>, Error> {
-            let top = TreePath::new(FOLDER)?;
-            let named = |path: &TreePath| path.name().ends_with(suffix.as_bytes());
-            let found = tree.subtree(&top).find(|entry| named(entry.path));
-            let Some(content) = found.and_then(|entry| entry.inode.content()) else {
-                return Ok(None);
-            };
-            let path = folder.join(suffix.trim_start_matches('_'));
-            write_aside(&path, |out| content.copy_to(out))?;
-            Ok(Some(path))
-        };
-        let needed = |suffix: &str, what| {
-            one(suffix)?.ok_or_else(|| Error::NoFirmware {
-                package: package.to_owned(),
-                place: format!("{FOLDER}/*{suffix}"),
-                what,
-            })
-        };
         Ok(Self {
-            code: needed(CODE, "the code of UEFI")?,
-            vars: needed(VARS, "UEFI's variables as they are at first")?,
-            below: one(BELOW)?,
+            code: needed(tree, package, folder, CODE, "the code of UEFI")?,
+            vars: needed(tree, package, folder, VARS, "UEFI's variables as they are at first")?,
+            below: one(tree, folder, BELOW)?,
         })
     }
 }

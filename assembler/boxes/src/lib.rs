@@ -5,17 +5,19 @@
 //! in any of the box's outputs. The same parts give the same bytes: what an image needs of
 //! identifiers is derived from the box's digest.
 
+mod bios;
 mod compose;
 mod disk;
+mod drivers;
 mod error;
 mod file;
 mod firmware;
 mod output;
 mod stamp;
 
-pub use compose::{Composition, Part, Parts, RELEASE_PATH, needed_packages};
+pub use compose::{Composition, Part, Parts, RELEASE_PATH, cmdline, needed_packages};
 pub use error::Error;
 pub use file::{aside, write_aside};
-pub use firmware::Firmware;
+pub use firmware::{BiosFirmware, Firmware};
 pub use output::{Writer, Written, suffix, suffixes};
 pub use stamp::{Stamp, digest_of_box, fresh};

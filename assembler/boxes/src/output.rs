@@ -10,7 +10,7 @@ use stagex_image::{
     compress::Zstd,
     cpio,
     eif::{self, Eif},
-    fat, iso,
+    fat, gpt, iso,
     uki::{Machine, Uki},
     vmdisk::qcow2,
 };
@@ -19,12 +19,15 @@ use stagex_tree::{Content, Digest, Inode, Kind, Metadata, Tree, TreePath};
 
 use crate::{
     Composition, Error,
+    bios::BiosCode,
     disk::{refuse_other_root, registers},
     write_aside,
 };
 
 /// Bytes of a cluster of an EFI system partition on a disk: what every firmware takes.
 const ESP_CLUSTER: u32 = 4096;
+/// The file of an ISO that a BIOS starts.
+const BIOS_LOADER: &str = "boot/bios-boot.bin";
 /// The longest name of an ISO volume.
 const LABEL_MAX: usize = 32;
 
@@ -170,13 +173,8 @@ impl Writer<'_> {
 
     /// The tree of an EFI system partition: the image where firmware looks on removable media.
     pub(crate) fn esp(&self, uki: Content) -> Result<Tree, Error> {
-        let machine = match self.composition.architecture {
-            Architecture::X86_64 => Machine::X86_64,
-            Architecture::Arm64 => Machine::Arm64,
-            Architecture::Riscv64 => Machine::Riscv64,
-        };
         let mut tree = Tree::new();
-        let path = machine.removable_path().replace('\\', "/");
+        let path = self.machine().removable_path().replace('\\', "/");
         self.put(&mut tree, &path, uki)?;
         Ok(tree)
     }
@@ -218,8 +216,42 @@ impl Writer<'_> {
             seed: Some(*self.composition.digest()),
             ..iso::Params::new(self.label(), epoch)
         };
-        let layout = iso::layout(&tree, &params).map_err(Error::Iso)?;
+        let Some(code) = &self.composition.bios else {
+            let layout = iso::layout(&tree, &params).map_err(Error::Iso)?;
+            return write_image(&layout, path);
+        };
+        // Where things lie is known when all is laid out, and is then written into the boot code,
+        // whose size that does not change.
+        let at = TreePath::new(BIOS_LOADER)?;
+        self.put(&mut tree, BIOS_LOADER, code.unset())?;
+        let mut params =
+            iso::Params { bios: Some(at.clone()), bios_load: Some(BiosCode::SECTORS), ..params };
+        let (loader, volume) = {
+            let layout = iso::layout(&tree, &params).map_err(Error::Iso)?;
+            let volume = layout.esp().map_or(0, |esp| esp.first * gpt::SECTOR);
+            (layout.place(&at).unwrap_or(0), volume)
+        };
+        let set = code.loader(self.uki()?, volume + self.place_of_uki(&esp)?)?;
+        let mut with_loader = tree.clone();
+        self.put(&mut with_loader, BIOS_LOADER, set)?;
+        params.boot_code = code.mbr(loader);
+        let layout = iso::layout(&with_loader, &params).map_err(Error::Iso)?;
         write_image(&layout, path)
+    }
+
+    /// Where in an EFI system partition the unified kernel image begins.
+    pub(crate) fn place_of_uki(&self, esp: &fat::Layout<'_>) -> Result<u64, Error> {
+        let path = TreePath::new(self.machine().removable_path().replace('\\', "/"))?;
+        // It is there: the partition is made of it.
+        Ok(esp.place(&path).unwrap_or(0))
+    }
+
+    fn machine(&self) -> Machine {
+        match self.composition.architecture {
+            Architecture::X86_64 => Machine::X86_64,
+            Architecture::Arm64 => Machine::Arm64,
+            Architecture::Riscv64 => Machine::Riscv64,
+        }
     }
 
     /// How an EFI system partition of a disk is made.

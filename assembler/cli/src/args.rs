@@ -145,11 +145,14 @@ pub(crate) enum BoxCommand {
     /// Build outputs of a box: airgap.iso, or airgap for all of its outputs
     #[command(after_help = "\
 Outputs are named by their suffix: .iso, .img (a disk), .efi (a unified kernel image),
-.cpio.zst (the initramfs, with the kernel beside it).
+.cpio.zst (the initramfs, with the kernel beside it). .fd stands for the firmware that QEMU boots
+the box with: UEFI, and below or beside it OpenSBI or a BIOS.
 
 Examples:
   stagex box build airgap.iso
-  stagex box build airgap --arch x86_64")]
+  stagex box build airgap --arch arm64
+  stagex box build airgap.fd --arch riscv64
+  stagex box build airgap --locked")]
     Build {
         /// A box, or one output of it
         #[arg(value_name = "NAME[.SUFFIX]", required = true)]
@@ -157,17 +160,62 @@ Examples:
         /// What to build for
         #[arg(long, default_value = "x86_64", value_parser = architecture)]
         arch: Architecture,
+        /// End with exit code 3 where digests/box.txt has another digest of a file, or none
+        #[arg(long)]
+        locked: bool,
     },
-    /// Boot a box under QEMU and run its scenarios
+    /// Boot a box under QEMU and run its scenarios, or boot all of them in every way
+    #[command(after_help = "\
+With --all, each output is booted on each of the box's architectures in every way that it can be: as
+CD-ROM, USB stick, virtio disk, NVMe disk, or as a kernel by itself, by UEFI and, where the box names
+one, by a BIOS; as many at once as there are cores (--jobs). A cell is green when all that [test] in
+box.toml expects has appeared, the screen shows something and the box has powered itself off. Besides
+the table there are out/matrix.xml (JUnit), out/matrix.json, and of each cell the console in out/runs
+and its picture in out/pictures.
+
+Examples:
+  stagex box test airgap
+  stagex box test --all
+  stagex box test airgap --all --arch arm64
+  stagex box test --all --only 'iso bios' --runs 10")]
     Test {
-        /// The box
-        name: String,
-        /// Run only the scenarios whose names contain this
+        /// The box [with --all, default: every box]
+        #[arg(required_unless_present = "all")]
+        name: Option<String>,
+        /// Boot every output on every architecture in every way
+        #[arg(long)]
+        all: bool,
+        /// Run only the scenarios, or cells, whose names contain this
         #[arg(long, value_name = "TEXT")]
         only: Option<String>,
-        /// What to boot
-        #[arg(long, default_value = "x86_64", value_parser = architecture)]
-        arch: Architecture,
+        /// What to boot [default: x86_64; with --all, every architecture]
+        #[arg(long, value_parser = architecture)]
+        arch: Option<Architecture>,
+        /// How often each cell is booted
+        #[arg(long, value_name = "N", default_value = "1", requires = "all",
+            value_parser = clap::value_parser!(u16).range(1..=1000))]
+        runs: u16,
+    },
+    /// Put a box together again in other circumstances, and compare with digests/box.txt
+    #[command(after_help = "\
+All outputs are written again from a copy of the project: below another path, with files in another
+order and of other times, by another user where this one is root, with another umask, time zone,
+locale, personality, number of threads and of cores. What differs among them or from digests/box.txt
+is named, and ends the command with exit code 3. The packages come from the store.
+
+Examples:
+  stagex box verify airgap
+  stagex box verify airgap --arch riscv64
+  stagex box verify airgap --lock       write digests/box.txt, if all circumstances agree")]
+    Verify {
+        /// The box
+        name: String,
+        /// Only this architecture [default: all of the box]
+        #[arg(long, value_parser = architecture)]
+        arch: Option<Architecture>,
+        /// Write what was found to digests/box.txt instead of comparing with it
+        #[arg(long)]
+        lock: bool,
     },
     /// List the boxes of the project
     List,

@@ -1,7 +1,11 @@
 //! One module for each subcommand.
 
 pub(crate) mod bootstrap;
+pub(crate) mod box_firmware;
+pub(crate) mod box_lock;
+pub(crate) mod box_matrix;
 pub(crate) mod box_test;
+pub(crate) mod box_verify;
 pub(crate) mod boxes;
 pub(crate) mod build;
 pub(crate) mod check;

@@ -56,6 +56,12 @@ impl Failure {
     }
 }
 
+impl Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.messages.join("\n"))
+    }
+}
+
 impl From<Vec<BuildError>> for Failure {
     fn from(errors: Vec<BuildError>) -> Self {
         let code_of = |error: &BuildError| match error {

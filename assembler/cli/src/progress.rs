@@ -85,6 +85,22 @@ impl Progress {
         self.times.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Shows on a terminal that something goes on, until [`Progress::end`].
+    pub(crate) fn begin(&self, key: &str, text: &str) {
+        self.open(key, |bars| {
+            let bar = bars.add(ProgressBar::new_spinner());
+            bar.set_style(style("  {spinner} {elapsed:>4} {wide_msg}"));
+            bar.set_message(text.to_owned());
+            bar.enable_steady_tick(Duration::from_millis(250));
+            bar
+        });
+    }
+
+    /// What [`Progress::begin`] showed is over.
+    pub(crate) fn end(&self, key: &str) {
+        self.close(key);
+    }
+
     fn lines(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Line>> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -109,6 +109,7 @@ impl Project {
         let packages = recipe.packages.iter().chain([&recipe.kernel.package]);
         packages
             .chain(recipe.firmware.values())
+            .chain(&recipe.bios)
             .filter(|package| self.catalogue.target(&package.value).is_none())
             .map(|package| {
                 let text = format!("there is no package {}", package.value);

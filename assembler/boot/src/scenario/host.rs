@@ -11,7 +11,7 @@ use std::{
 use stagex_tree::Digest;
 use tempfile::TempDir;
 
-use super::{CheckKind, Key, Stick, StickFile};
+use super::{CheckKind, Key, Stick, StickFile, ssh};
 
 /// The host's side of one run: a keyring of its own and the images of the sticks.
 pub(super) struct Host {
@@ -42,6 +42,11 @@ impl Host {
     /// The image of a stick.
     pub(super) fn image(&self, stick: &str) -> PathBuf {
         self.run.join(format!("stick-{stick}.img"))
+    }
+
+    /// The folder of this run's own keys, which is removed after it.
+    pub(super) fn folder(&self) -> &Path {
+        self.keyring.path()
     }
 
     /// What `${name}` stands for, where the host knows it.
@@ -107,6 +112,10 @@ impl Host {
                 StickFile::Text(text) => text.clone(),
                 StickFile::SecretKey(key) => self.export(keys, key, true)?,
                 StickFile::PublicKey(key) => self.export(keys, key, false)?,
+                StickFile::SshKey(name) => {
+                    let path = ssh::key(self.folder(), name)?.with_extension("pub");
+                    fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?
+                }
             };
             let name = format!("{}/{path}", stick.name);
             self.digests.insert(name, Digest::of(&bytes).hex());
@@ -229,7 +238,7 @@ fn mtool<const N: usize>(name: &str, image: &Path, args: [OsString; N]) -> Resul
 }
 
 /// Runs a tool of the host; the error has what it wrote, or the package that it is missing from.
-fn tool(name: &str, package: &str, args: Vec<OsString>) -> Result<String, String> {
+pub(super) fn tool(name: &str, package: &str, args: Vec<OsString>) -> Result<String, String> {
     // Debian keeps some of them where an ordinary user's PATH does not look.
     let places = ["/usr/sbin", "/sbin"].map(|folder| Path::new(folder).join(name));
     // Not a path where it is a bare name: duct would look for that in the working folder.

@@ -45,11 +45,16 @@
 //! `${fingerprint:KEY}`, `${spaced:KEY}` (the same in groups of four), `${keyid:KEY}` (its last 16
 //! digits), `${sha256:STICK/FILE}` of a file that the test puts on a stick, and the variables of
 //! [`Setup::variables`].
+//!
+//! A step `ssh = { key = "admin", command = "uname -r", expect = "6.12" }` runs a command on the
+//! box as root, over the first of its network devices; a file `{ ssh-key = "admin" }` on a stick
+//! is the public part of that key. With `refused = true`, the box has to turn the key away.
 
 mod host;
 mod parse;
 mod report;
 mod run;
+mod ssh;
 
 use std::{
     collections::BTreeMap,
@@ -58,10 +63,11 @@ use std::{
 };
 
 pub use parse::ScenarioError;
-pub use report::{Outcome, Report, StepReport, junit};
+pub use report::{Outcome, Report, StepReport, json, junit};
 pub use run::{Setup, run};
+pub use ssh::Ssh;
 
-use crate::{Arch, Attach, Pattern};
+use crate::{Arch, Attach, Model, Pattern};
 
 /// A validated scenario.
 #[derive(Debug, Clone)]
@@ -76,8 +82,12 @@ pub struct Scenario {
     pub output: Output,
     /// The architectures that it is for.
     pub architectures: Vec<Arch>,
+    /// What kind of machine it is booted on.
+    pub model: Model,
     /// What kind of drive the output is on.
     pub attach: Attach,
+    /// What kind of firmware starts it.
+    pub starts: Starts,
     /// Memory in MiB.
     pub memory: u32,
     /// Processors.
@@ -112,6 +122,17 @@ pub enum Output {
     Uki,
     /// An initramfs, started with a kernel by QEMU itself.
     Initramfs,
+}
+
+/// A kind of firmware.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Starts {
+    /// UEFI, which all architectures have.
+    #[default]
+    Uefi,
+    /// The BIOS of x86 machines.
+    Bios,
 }
 
 impl Output {
@@ -158,6 +179,8 @@ pub enum StickFile {
     SecretKey(String),
     /// The armoured public part of a key.
     PublicKey(String),
+    /// The public part of an SSH key, which the test makes.
+    SshKey(String),
 }
 
 /// One step.
@@ -195,6 +218,8 @@ pub enum Action {
     Press(Vec<String>),
     /// Takes a picture of the screen, which must show something.
     Screenshot(String),
+    /// Runs a command on the box over the network.
+    Ssh(Ssh),
     /// Presses the power button.
     PowerButton,
     /// Waits until the machine has powered itself off.
@@ -289,7 +314,9 @@ impl Scenario {
             box_name: box_name.to_owned(),
             output,
             architectures: vec![Arch::X86_64, Arch::Arm64, Arch::Riscv64],
+            model: Model::Usual,
             attach,
+            starts: Starts::Uefi,
             memory: 1024,
             cpus: 1,
             display: false,
@@ -301,6 +328,38 @@ impl Scenario {
             steps,
             checks: Vec::new(),
         }
+    }
+
+    /// The same with a screen, of which a picture is taken at last.
+    pub fn with_picture(mut self, name: &str, timeout: Duration) -> Self {
+        self.display = true;
+        self.steps.push(Step {
+            name: format!("screenshot {name}"),
+            line: 0,
+            action: Action::Screenshot(name.to_owned()),
+            timeout,
+            measure: None,
+        });
+        self
+    }
+
+    /// The same, with `answers` (what must appear, and the line that is typed then), after which
+    /// the machine has to power itself off.
+    pub fn with_poweroff(mut self, answers: &[(String, String)], timeout: Duration) -> Self {
+        let plain = |text: &str| text.replace("${", "${dollar-brace}");
+        let mut step = |name: String, action| {
+            self.steps.push(Step { name, line: 0, action, timeout, measure: None });
+        };
+        for (expect, send) in answers {
+            let action = Action::Console {
+                expect: Some(Wanted::Text(plain(expect))),
+                absent: None,
+                send: Some(format!("{}\n", plain(send))),
+            };
+            step(format!("expect {expect:?}"), action);
+        }
+        step("power off".to_owned(), Action::PowerOff);
+        self
     }
 
     /// Where the image lies that it boots: `<out>/<arch>/<box>.<output>`.

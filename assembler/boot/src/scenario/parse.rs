@@ -13,9 +13,10 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{
-    Action, Check, CheckKind, Key, Output, Scenario, Step, Stick, StickFile, Wanted, fill,
+    Action, Check, CheckKind, Key, Output, Scenario, Ssh, Starts, Step, Stick, StickFile, Wanted,
+    fill,
 };
-use crate::{Arch, Attach};
+use crate::{Arch, Attach, Model};
 
 /// What a failed boot shows: nothing after it is worth waiting for.
 pub(super) const REJECT: [&str; 2] = ["Kernel panic - not syncing", "This system cannot start: "];
@@ -56,7 +57,11 @@ struct File {
     output: Output,
     #[serde(default = "architectures")]
     architectures: Vec<Arch>,
+    #[serde(default)]
+    machine: Option<Spanned<Model>>,
     attach: Spanned<Attach>,
+    #[serde(default)]
+    firmware: Option<Spanned<Starts>>,
     #[serde(default = "memory")]
     memory: u32,
     #[serde(default = "one")]
@@ -124,6 +129,7 @@ struct FileTable {
     text: Option<String>,
     secret_key: Option<String>,
     public_key: Option<String>,
+    ssh_key: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -141,6 +147,7 @@ struct StepTable {
     unplug: Option<String>,
     press: Option<Vec<String>>,
     screenshot: Option<String>,
+    ssh: Option<Ssh>,
     #[serde(default)]
     power_button: bool,
     #[serde(default)]
@@ -257,6 +264,24 @@ fn build(
         let what = "a UKI is put on a disk or a stick: usb, virtio or nvme".to_owned();
         return Err((table.attach.span(), what));
     }
+    let model = table.machine.as_ref().map_or(Model::Usual, |model| *model.get_ref());
+    if let (Model::Microvm, Some(machine)) = (model, &table.machine) {
+        if table.architectures != [Arch::X86_64] || table.output != Output::Initramfs {
+            let what = "a microvm is of x86_64 and starts an initramfs".to_owned();
+            return Err((machine.span(), what));
+        }
+    }
+    let starts = table.firmware.as_ref().map_or(Starts::Uefi, |starts| *starts.get_ref());
+    if let (Starts::Bios, Some(firmware)) = (starts, &table.firmware) {
+        if table.architectures != [Arch::X86_64] {
+            let what = "a BIOS starts x86_64 alone: architectures = [\"x86_64\"]".to_owned();
+            return Err((firmware.span(), what));
+        }
+        if !matches!(table.output, Output::Iso | Output::Disk) {
+            let what = "a BIOS starts iso and disk".to_owned();
+            return Err((firmware.span(), what));
+        }
+    }
     let mut names = Names { keys: Vec::new(), sticks: Vec::new(), files: Vec::new() };
     let mut keys = Vec::new();
     for key in table.keys {
@@ -293,6 +318,10 @@ fn build(
             Action::Screenshot(_) | Action::Press(_) if !table.display => {
                 return Err((span, "this needs `display = true`".to_owned()));
             }
+            Action::Ssh(_) if table.network.is_empty() => {
+                let what = "this needs a device: network = [\"virtio-net-pci\"]".to_owned();
+                return Err((span, what));
+            }
             Action::PowerOff => off = Some(number),
             _ => {}
         }
@@ -315,7 +344,9 @@ fn build(
         box_name: table.box_name,
         output: table.output,
         architectures: table.architectures,
+        model,
         attach,
+        starts,
         memory: table.memory,
         cpus: table.cpus,
         display: table.display,
@@ -364,17 +395,22 @@ fn build_stick(stick: StickTable, names: &mut Names) -> Result<Stick, Problem> {
         let span = file.span();
         let key = |name: String| names.key(&name).map(|()| name).map_err(|m| (span.clone(), m));
         let kind = match file.into_inner() {
-            FileTable { text: Some(text), secret_key: None, public_key: None } => {
+            FileTable { text: Some(text), secret_key: None, public_key: None, ssh_key: None } => {
                 StickFile::Text(text)
             }
-            FileTable { text: None, secret_key: Some(name), public_key: None } => {
+            FileTable { text: None, secret_key: Some(name), public_key: None, ssh_key: None } => {
                 StickFile::SecretKey(key(name)?)
             }
-            FileTable { text: None, secret_key: None, public_key: Some(name) } => {
+            FileTable { text: None, secret_key: None, public_key: Some(name), ssh_key: None } => {
                 StickFile::PublicKey(key(name)?)
             }
+            FileTable { text: None, secret_key: None, public_key: None, ssh_key: Some(name) } => {
+                ssh_key_name(&name).map_err(|message| (span.clone(), message))?;
+                StickFile::SshKey(name)
+            }
             _ => {
-                let message = "a file has one of text, secret-key and public-key".to_owned();
+                let message =
+                    "a file has one of text, secret-key, public-key and ssh-key".to_owned();
                 return Err((span, message));
             }
         };
@@ -382,6 +418,15 @@ fn build_stick(stick: StickTable, names: &mut Names) -> Result<Stick, Problem> {
         files.insert(path.into_inner(), kind);
     }
     Ok(Stick { name: stick.name.into_inner(), label: stick.label.into_inner(), megabytes, files })
+}
+
+/// Checks a name that becomes part of a file's.
+fn ssh_key_name(name: &str) -> Result<(), String> {
+    let good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    if name.is_empty() || !name.bytes().all(good) {
+        return Err(format!("{name:?} is no name: lower-case letters, digits and - are used"));
+    }
+    Ok(())
 }
 
 fn build_step(
@@ -441,6 +486,13 @@ fn build_step(
         }
         actions.push((format!("screenshot {name}"), Action::Screenshot(name)));
     }
+    if let Some(ssh) = step.ssh {
+        ssh_key_name(&ssh.key).map_err(here)?;
+        for text in [Some(&ssh.command), ssh.expect.as_ref()].into_iter().flatten() {
+            names.template(text).map_err(here)?;
+        }
+        actions.push((format!("ssh {:?}", ssh.command), Action::Ssh(ssh)));
+    }
     if step.power_button {
         actions.push(("power button".to_owned(), Action::PowerButton));
     }
@@ -497,7 +549,7 @@ mod tests {
     fn a_whole_scenario_is_read() {
         let text = include_str!("example.toml");
         let scenario = Scenario::parse(Path::new("example.toml"), text).unwrap();
-        assert_eq!(scenario.steps.len(), 12);
+        assert_eq!(scenario.steps.len(), 13);
         assert_eq!(scenario.checks.len(), 4);
         assert_eq!(scenario.steps[0].timeout, Duration::from_secs(300));
         assert_eq!(scenario.steps[1].timeout, Duration::from_secs(30));
@@ -534,6 +586,9 @@ mod tests {
                 8,
                 "no path",
             ),
+            ("[[step]]\nssh = { key = \"k\", command = \"\" }\n", 5, "needs a device"),
+            ("[[step]]\nssh = { key = \"../k\", command = \"\" }\n", 5, "is no name"),
+            ("machine = \"microvm\"\n[[step]]\nsend = \"a\"\n", 5, "starts an initramfs"),
             ("", 1, "needs a [[step]]"),
         ];
         for (text, line, message) in cases {

@@ -122,6 +122,33 @@ pub fn junit(reports: &[Report]) -> String {
     xml
 }
 
+/// The reports as JSON: an object with the list `runs`, each with its name, architecture, outcome,
+/// seconds, measures, the paths of transcript and pictures, and why it failed where it did.
+pub fn json(reports: &[Report]) -> String {
+    let runs: Vec<_> = reports
+        .iter()
+        .map(|report| {
+            let measures: BTreeMap<&str, f64> =
+                report.measures.iter().map(|(name, at)| (&name[..], at.as_secs_f64())).collect();
+            let mut run = serde_json::json!({
+                "name": report.name,
+                "architecture": report.arch.to_string(),
+                "acceleration": report.acceleration,
+                "passed": report.passed(),
+                "seconds": report.took.as_secs_f64(),
+                "measures": measures,
+                "transcript": report.transcript,
+                "pictures": report.pictures,
+            });
+            if let Outcome::Failed { what, reason, .. } = &report.outcome {
+                run["failure"] = serde_json::json!({"what": what, "reason": reason});
+            }
+            run
+        })
+        .collect();
+    format!("{:#}\n", serde_json::json!({ "runs": runs }))
+}
+
 fn escape(text: &str) -> String {
     let mut escaped = String::new();
     for character in text.chars() {
@@ -169,6 +196,10 @@ mod tests {
             "failed: a < b (x86_64, KVM, 1.5 s)\n  t.toml:7: expect \"x\"\n  no\u{1b}\n  last\n  \
              the whole console: run/console.log"
         );
+        let text = json(&[passed.clone(), failed.clone()]);
+        let read: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(read["runs"][0]["measures"]["menu"], 1.0);
+        assert_eq!(read["runs"][1]["failure"]["reason"], "no\u{1b}\nlast");
         let xml = junit(&[passed, failed]);
         assert!(xml.contains("tests=\"2\" failures=\"1\" time=\"3.000\""), "{xml}");
         assert!(xml.contains("name=\"a &lt; b\" time=\"1.500\"/>"), "{xml}");

@@ -8,12 +8,13 @@ use std::{
 };
 
 use super::{
-    Action, Outcome, Output, Report, Scenario, Step, StepReport, Wanted, fill,
+    Action, Outcome, Output, Report, Scenario, Starts, Step, StepReport, Wanted, fill,
     host::{Host, make_esp},
+    ssh,
 };
 use crate::{
-    Acceleration, Access, Arch, Attach, BootError, Drive, Firmware, Machine, Pattern, Qemu, Uefi,
-    Vm,
+    Acceleration, Access, Arch, Attach, Bios, BootError, Drive, Firmware, Machine, Model, Pattern,
+    Qemu, Uefi, Vm,
 };
 
 /// How often QEMU's log is looked at while something is awaited.
@@ -30,8 +31,12 @@ pub struct Setup<'a> {
     pub image: &'a Path,
     /// UEFI firmware; without it, an image is started by the machine's own.
     pub firmware: Option<&'a Uefi>,
+    /// The BIOS, for scenarios that are started by one.
+    pub bios: Option<&'a Bios>,
     /// The kernel that starts an initramfs.
     pub kernel: Option<&'a Path>,
+    /// The command line that such a kernel is given; by default only its console.
+    pub cmdline: Option<&'a str>,
     /// An existing folder for what the run leaves: the transcript, the sticks, QEMU's log.
     pub run: &'a Path,
     /// An existing folder for pictures.
@@ -103,7 +108,8 @@ fn attempt(
 
     for step in &scenario.steps {
         let begun = Instant::now();
-        let result = Runner { vm: &mut vm, host: &host, setup, step }.step(&mut report.pictures);
+        let result = Runner { vm: &mut vm, host: &host, setup, step, model: scenario.model }
+            .step(&mut report.pictures);
         let at = vm.elapsed();
         report.steps.push(StepReport { name: step.name.clone(), at, took: begun.elapsed() });
         if let Err(reason) = result {
@@ -132,22 +138,45 @@ fn machine(scenario: &Scenario, setup: &Setup<'_>) -> Result<Machine, String> {
     let absolute =
         |path: &Path| fs::canonicalize(path).map_err(|e| format!("{}: {e}", path.display()));
     let mut image = absolute(setup.image)?;
-    let mut firmware = match setup.firmware {
-        Some(uefi) => Firmware::Uefi(Uefi {
+    let uefi = match setup.firmware {
+        Some(uefi) => Some(Uefi {
             code: absolute(&uefi.code)?,
             vars: absolute(&uefi.vars)?,
             below: uefi.below.as_deref().map(absolute).transpose()?,
         }),
-        None => Firmware::Default,
+        None => None,
+    };
+    let mut firmware = match (scenario.starts, setup.bios, &uefi) {
+        (Starts::Bios, Some(bios), _) => Firmware::Bios(Bios {
+            image: absolute(&bios.image)?,
+            vga: bios.vga.as_deref().map(absolute).transpose()?,
+        }),
+        (Starts::Bios, None, _) => return Err("the box names no BIOS in its [firmware]".to_owned()),
+        (Starts::Uefi, _, Some(uefi)) => Firmware::Uefi(uefi.clone()),
+        (Starts::Uefi, _, None) => Firmware::Default,
     };
     let mut drives = Vec::new();
     match scenario.output {
         Output::Initramfs => {
             let kernel = setup.kernel.ok_or("an initramfs needs a kernel to start it")?;
+            let rom = match (scenario.model, setup.bios) {
+                (Model::Usual, _) => None,
+                (Model::Microvm, Some(bios)) => Some(absolute(&bios.image)?),
+                (Model::Microvm, None) => {
+                    return Err("the box names no firmware of a microvm: \
+                                bios = \"firmware-microvm\" in its [firmware]"
+                        .to_owned());
+                }
+            };
             firmware = Firmware::Kernel {
                 kernel: absolute(kernel)?,
                 initrd: Some(image),
-                cmdline: format!("console={}", serial_console(arch)),
+                cmdline: setup
+                    .cmdline
+                    .map_or_else(|| format!("console={}", serial_console(arch)), str::to_owned),
+                // A microvm has no flash to hold it.
+                uefi: uefi.filter(|_| scenario.model == Model::Usual),
+                rom,
             };
         }
         Output::Iso | Output::Disk | Output::Uki => {
@@ -168,6 +197,12 @@ fn machine(scenario: &Scenario, setup: &Setup<'_>) -> Result<Machine, String> {
         cpus: scenario.cpus,
         drives,
         network: scenario.network.clone(),
+        forward: scenario
+            .steps
+            .iter()
+            .any(|step| matches!(step.action, Action::Ssh(_)))
+            .then_some(ssh::PORT),
+        model: scenario.model,
         display: scenario.display,
         ..Machine::new(arch, firmware)
     })
@@ -194,6 +229,7 @@ struct Runner<'a> {
     host: &'a Host,
     setup: &'a Setup<'a>,
     step: &'a Step,
+    model: Model,
 }
 
 impl Runner<'_> {
@@ -219,7 +255,13 @@ impl Runner<'_> {
                 self.vm.press(&together).map_err(shown)
             }),
             Action::Screenshot(name) => {
-                let picture = self.vm.screenshot().map_err(shown)?;
+                // The screen may be drawn later than the console.
+                let start = Instant::now();
+                let mut picture = self.vm.screenshot().map_err(shown)?;
+                while picture.is_uniform() && start.elapsed() < self.step.timeout {
+                    std::thread::sleep(SLICE);
+                    picture = self.vm.screenshot().map_err(shown)?;
+                }
                 let path = self.setup.pictures.join(name);
                 fs::write(&path, picture.to_png())
                     .map_err(|error| format!("{}: {error}", path.display()))?;
@@ -230,10 +272,21 @@ impl Runner<'_> {
                 pictures.push(path);
                 Ok(())
             }
+            Action::Ssh(ssh) => {
+                let filled = |text: &String| fill(text, &|name| self.value(name));
+                let expect = ssh.expect.as_ref().map(filled).transpose()?;
+                let ssh = ssh::Ssh { command: filled(&ssh.command)?, expect, ..ssh.clone() };
+                let port = self.vm.forwarded_port().map_err(shown)?;
+                ssh::run(&ssh, self.host.folder(), port, self.step.timeout)
+            }
             Action::PowerButton => self.vm.power_button().map_err(shown),
             Action::PowerOff => {
                 let exit = self.vm.wait(self.step.timeout).map_err(shown)?;
-                if exit.reason.as_deref() == Some("guest-shutdown") {
+                let wanted = match self.model {
+                    Model::Usual => "guest-shutdown",
+                    Model::Microvm => "guest-reset",
+                };
+                if exit.reason.as_deref() == Some(wanted) {
                     return Ok(());
                 }
                 let reason = exit.reason.unwrap_or_else(|| exit.status.to_string());

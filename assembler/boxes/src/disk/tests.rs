@@ -78,6 +78,7 @@ fn composition(format: RootFormat, verity: bool, disk: Disk) -> Composition {
         kernel: Content::from_bytes(kernel()),
         kernel_release: Some("6.12".to_owned()),
         stub: Content::from_bytes(stub()),
+        bios: None,
         cmdline: "console=ttyS0 quiet".to_owned(),
         release: "ID=tiny\n".to_owned(),
         digest: Digest::of("tiny"),
@@ -87,7 +88,7 @@ fn composition(format: RootFormat, verity: bool, disk: Disk) -> Composition {
 }
 
 fn partition(role: Role, size: Option<u64>) -> DiskPartition {
-    DiskPartition { role, name: role.name().to_owned(), size }
+    DiskPartition { role, name: role.name().to_owned(), size, ext4: false }
 }
 
 /// Writes an output and gives the folder and the image.
@@ -178,6 +179,28 @@ fn a_root_file_system_that_can_be_written_to() {
     // Where the volume says that it lies.
     let hidden = &fs::read(&esp).unwrap()[28..32];
     assert_eq!(u64::from(u32::from_le_bytes(hidden.try_into().unwrap())) * 512, table[2].2);
+}
+
+#[test]
+fn a_partition_that_begins_as_an_empty_file_system() {
+    let var = DiskPartition { ext4: true, ..partition(Role::Var, Some(32 << 20)) };
+    let partitions = vec![partition(Role::Esp, None), var, partition(Role::Home, Some(1 << 20))];
+    let disk = Disk { size: None, ab: false, partitions };
+    let composition = composition(RootFormat::Initramfs, false, disk);
+    let (_folder, image) = written(&composition, Output::Disk);
+    let table = table(&image);
+    assert_eq!((&*table[1].0, table[1].3), ("var", 32 << 20));
+    let var = cut(&image, &table[1]);
+    tool("e2fsprogs", "e2fsck", &["-fn", text(&var)]);
+    let shown = tool("e2fsprogs", "dumpe2fs", &["-h", text(&var)]);
+    assert!(shown.contains("has_journal"), "{shown}");
+    let field = |name: &str| {
+        let line = shown.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim().parse::<u64>().unwrap()
+    };
+    assert_eq!(field("Block count:") * field("Block size:"), 32 << 20);
+    assert!(field("Free inodes:") > 500 && field("Free blocks:") > 1000, "{shown}");
+    assert!(fs::read(cut(&image, &table[2])).unwrap().iter().all(|&byte| byte == 0));
 }
 
 #[test]
@@ -295,4 +318,83 @@ fn what_cannot_be_is_said() {
     let small = [partition(Role::Esp, Some(1 << 20)), partition(Role::Root, None)];
     let said = refused(RootFormat::Ext4, Output::Disk, &small);
     assert!(said.starts_with("EFI system partition: 1048576 bytes are too few"), "{said}");
+}
+
+/// Boot code of the right sizes, which says nothing.
+fn code() -> BiosCode {
+    let mut loader = vec![0x90; 4096];
+    loader[4..8].copy_from_slice(b"SXB1");
+    loader[8..56].fill(0);
+    BiosCode::new(&[0x90; 440], loader).unwrap()
+}
+
+/// What a BIOS would read of a medium: goes from the MBR to the loader, and from its table to the
+/// kernel, the initramfs and the command line.
+fn as_a_bios_does(medium: &[u8]) -> [Vec<u8>; 3] {
+    let number = |at: usize| {
+        let bytes = medium[at..at + 8].try_into().unwrap();
+        usize::try_from(u64::from_le_bytes(bytes)).unwrap()
+    };
+    assert_eq!(medium[510..512], [0x55, 0xaa]);
+    assert_eq!(medium[..432], [0x90; 432]);
+    let loader = number(432) * 512;
+    assert_eq!(medium[loader + 4..loader + 8], *b"SXB1");
+    assert_eq!(medium[loader + 56..loader + 4096], [0x90; 4040]);
+    [0, 1, 2].map(|each| {
+        let (at, size) = (number(loader + 8 + each * 16), number(loader + 16 + each * 16));
+        medium[at..at + size].to_vec()
+    })
+}
+
+#[test]
+fn a_bios_finds_the_kernel_on_a_disk_and_on_an_iso() {
+    let mut composition = composition(
+        RootFormat::Initramfs,
+        false,
+        Disk { partitions: vec![partition(Role::Esp, None)], ..Disk::default() },
+    );
+    let without = written(&composition, Output::Disk);
+    assert_eq!(table(&without.1).len(), 1);
+    composition.bios = Some(code());
+    for output in [Output::Disk, Output::Iso] {
+        let (_folder, path) = written(&composition, output);
+        let [kernel_part, initrd, words] = as_a_bios_does(&fs::read(&path).unwrap());
+        assert_eq!(kernel_part, kernel(), "{output}");
+        assert_eq!(initrd[..4], [0x28, 0xb5, 0x2f, 0xfd], "{output}: no zstd");
+        assert_eq!(words, b"console=ttyS0 quiet", "{output}");
+        if output == Output::Disk {
+            let rows = table(&path);
+            assert_eq!(rows[1].0, "bios-boot");
+            continue;
+        }
+        let listed =
+            tool("xorriso", "xorriso", &["-indev", text(&path), "-report_el_torito", "plain"]);
+        let boot = |kind: &str| {
+            listed.lines().any(|l| l.starts_with("El Torito boot img") && l.contains(kind))
+        };
+        assert!(boot(" BIOS ") && boot(" UEFI "), "{listed}");
+        // Four sectors of a CD-ROM's begin at what the catalogue says.
+        let line = listed.lines().find(|line| line.contains(" BIOS ")).unwrap();
+        assert!(line.contains(" 8 "), "{line}");
+    }
+    // What starts from a file system on the disk has no initramfs.
+    let mut on_disk = super::tests::composition(
+        RootFormat::Ext4,
+        false,
+        Disk {
+            partitions: vec![partition(Role::Esp, None), partition(Role::Root, None)],
+            ..Disk::default()
+        },
+    );
+    on_disk.bios = Some(code());
+    let (_folder, path) = written(&on_disk, Output::Disk);
+    let [_, initrd, words] = as_a_bios_does(&fs::read(&path).unwrap());
+    assert!(initrd.is_empty());
+    assert!(String::from_utf8(words).unwrap().contains("root=PARTUUID="));
+}
+
+#[test]
+fn boot_code_of_another_size_or_form_is_refused() {
+    assert!(BiosCode::new(&[0; 440], vec![0; 4096]).is_err());
+    assert!(BiosCode::new(&[0; 512], code().unset().read().unwrap()).is_err());
 }

@@ -1,21 +1,30 @@
 //! `stagex box test`.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fs,
+    io::Read as _,
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use stagex_boot::{
-    Acceleration, Arch, Qemu, Uefi, acceleration,
+    Acceleration, Arch, Qemu, acceleration,
     scenario::{self, Scenario, Setup},
 };
-use stagex_boxes::{Firmware, digest_of_box};
+use stagex_boxes::digest_of_box;
 use stagex_recipe::boxes::Architecture;
+use stagex_tree::Digest;
 
 use crate::{
-    commands::boxes, config::shown, failure::Failure, project::BoxFolder, session::Session,
+    commands::{
+        box_firmware::{self, Both},
+        boxes,
+    },
+    config::shown,
+    failure::Failure,
+    project::BoxFolder,
+    session::Session,
 };
 
 pub(crate) fn run(
@@ -49,8 +58,8 @@ pub(crate) fn run(
             outputs.push(output);
         }
     }
-    boxes::make(session, name, &outputs, architecture)?;
-    let firmware = firmware(session, name, architecture)?;
+    boxes::make(session, name, &outputs, architecture)?.show()?;
+    let Both { uefi, bios } = box_firmware::build(session, name, architecture)?;
 
     let runs = out.join("runs").join(architecture.name());
     let probe = folder(&runs.join("probe"))?;
@@ -59,6 +68,7 @@ pub(crate) fn run(
         session.progress.say(&format!("KVM is not used: {reason}"));
     }
     let variables = variables(session, name, architecture)?;
+    let cmdline = stagex_boxes::cmdline(&recipe, architecture);
     let mut reports = Vec::new();
     for scenario in &scenarios {
         session.progress.say(&format!("booting: {}", scenario.name));
@@ -71,7 +81,9 @@ pub(crate) fn run(
                 qemu: &qemu,
                 acceleration: &acceleration,
                 image: &image,
-                firmware: firmware.as_ref(),
+                firmware: uefi.as_ref(),
+                bios: bios.as_ref(),
+                cmdline: Some(&cmdline),
                 kernel: Some(&kernel),
                 run: &run,
                 pictures: &folder(&out.join("pictures"))?,
@@ -95,7 +107,7 @@ pub(crate) fn run(
     Ok(if passed == scenarios.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn arch(architecture: Architecture) -> Arch {
+pub(crate) fn arch(architecture: Architecture) -> Arch {
     match architecture {
         Architecture::X86_64 => Arch::X86_64,
         Architecture::Arm64 => Arch::Arm64,
@@ -104,7 +116,7 @@ fn arch(architecture: Architecture) -> Arch {
 }
 
 /// An existing folder, emptied.
-fn folder(path: &Path) -> Result<PathBuf, Failure> {
+pub(crate) fn folder(path: &Path) -> Result<PathBuf, Failure> {
     fs::create_dir_all(path).map_err(Failure::at(path))?;
     Ok(path.to_owned())
 }
@@ -148,25 +160,17 @@ fn scenarios(
     Ok(found)
 }
 
-/// Builds the firmware that the box is booted with, and writes it out.
-fn firmware(
-    session: &Session,
-    name: &str,
-    architecture: Architecture,
-) -> Result<Option<Uefi>, Failure> {
-    let BoxFolder { recipe, .. } = session.project.load_box(name)?;
-    let Some(package) = recipe.firmware.get(&architecture) else { return Ok(None) };
-    let targets = BTreeSet::from([package.value.clone()]);
-    let built = boxes::build_packages(session, &format!("{name}-firmware"), architecture, targets)?;
-    let layers = built.values().flat_map(|built| built.layers.iter().copied());
-    let tree = session.store.merged(&layers.collect::<Vec<_>>())?;
-    let folder = session.project.out().join("firmware").join(architecture.name());
-    let firmware = Firmware::write(&tree, &package.value, &folder).map_err(Failure::failed)?;
-    Ok(Some(Uefi { code: firmware.code, vars: firmware.vars, below: firmware.below }))
+/// A text that no box can have known before: 32 hexadecimal digits.
+fn nonce() -> Result<String, Failure> {
+    let path = Path::new("/dev/urandom");
+    let mut bytes = [0; 16];
+    let read = fs::File::open(path).and_then(|mut file| file.read_exact(&mut bytes));
+    read.map_err(Failure::at(path))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// What scenarios may ask of the box they boot.
-fn variables(
+pub(crate) fn variables(
     session: &Session,
     name: &str,
     architecture: Architecture,
@@ -179,5 +183,8 @@ fn variables(
     ]);
     let digest = digest_of_box(&folder, name);
     variables.extend(digest.map(|digest| ("digest".to_owned(), digest)));
+    let nonce = nonce()?;
+    variables.insert("nonce-sha256".to_owned(), Digest::of(&nonce).hex());
+    variables.insert("nonce".to_owned(), nonce);
     Ok(variables)
 }

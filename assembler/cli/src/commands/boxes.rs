@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
     time::Duration,
@@ -14,7 +15,11 @@ use stagex_tree::Digest;
 
 use crate::{
     args::{BoxCommand, Global},
-    commands::{box_test, build},
+    commands::{
+        box_firmware as firmware, box_lock as lock,
+        box_matrix::{self, Wanted},
+        box_test, box_verify, build,
+    },
     config::shown,
     failure::Failure,
     progress::mib,
@@ -24,17 +29,30 @@ use crate::{
 
 pub(crate) fn run(global: &Global, command: &BoxCommand) -> Result<ExitCode, Failure> {
     match command {
-        BoxCommand::Build { names, arch } => {
+        BoxCommand::Build { names, arch, locked } => {
             let session = Session::open(global)?;
+            let mut digests = BTreeMap::new();
             for name in names {
+                if let Some(name) = firmware::of_box(&session, name)? {
+                    digests.extend(firmware::emit(&session, &name, *arch)?);
+                    continue;
+                }
                 let (name, outputs) = wanted(&session, name, *arch)?;
-                make(&session, &name, &outputs, *arch)?;
+                let made = make(&session, &name, &outputs, *arch)?;
+                made.show()?;
+                digests.extend(lock::digests(&session, &made.files));
             }
-            Ok(ExitCode::SUCCESS)
+            lock::compare(&session, &digests, *locked)
         }
-        BoxCommand::Test { name, only, arch } => {
-            box_test::run(&Session::open(global)?, name, only.as_deref(), *arch)
+        BoxCommand::Test { name: Some(name), all: false, only, arch, .. } => {
+            let arch = arch.unwrap_or(Architecture::X86_64);
+            box_test::run(&Session::open(global)?, name, only.as_deref(), arch)
         }
+        BoxCommand::Test { name, only, arch, runs, .. } => {
+            let wanted = Wanted { name: name.as_deref(), only: only.as_deref(), arch: *arch };
+            box_matrix::run(&Session::open(global)?, &wanted, *runs)
+        }
+        BoxCommand::Verify { name, arch, lock } => box_verify::run(global, name, *arch, *lock),
         BoxCommand::List => {
             let project = crate::project::Project::load(global.project.as_deref())?;
             for name in project.box_names()? {
@@ -52,7 +70,7 @@ pub(crate) fn run(global: &Global, command: &BoxCommand) -> Result<ExitCode, Fai
 }
 
 /// The box and the outputs that a name like `airgap` or `airgap.iso` means.
-fn wanted(
+pub(crate) fn wanted(
     session: &Session,
     text: &str,
     architecture: Architecture,
@@ -101,9 +119,9 @@ pub(crate) fn make(
     name: &str,
     outputs: &[Output],
     architecture: Architecture,
-) -> Result<(), Failure> {
+) -> Result<Made, Failure> {
     let BoxFolder { recipe, folder } = session.project.load_box(name)?;
-    let targets: BTreeSet<String> = stagex_boxes::needed_packages(&recipe);
+    let targets: BTreeSet<String> = stagex_boxes::needed_packages(&recipe, architecture);
     let built = build_packages(session, name, architecture, targets)?;
     let out = session.project.out().join(architecture.name());
     let packages = built
@@ -148,17 +166,48 @@ pub(crate) fn make(
         }
     }
     report(session, &built, assembling.elapsed());
-    for (path, stamp) in stamps {
-        let Stamp { sha256, digest, len, .. } = stamp;
-        println!("{}", shown(&path));
-        println!("  size    {:.1} MiB ({len} bytes)", mib(len));
-        println!("  sha256  {sha256}");
-        println!("  box     {digest}");
-        if !seeds.is_empty() {
-            println!("  note   {}", build::marks(&seeds));
+    Ok(Made { files: stamps, seeds })
+}
+
+/// What was written of a box.
+pub(crate) struct Made {
+    /// Each file, and what is remembered of it.
+    pub(crate) files: Vec<(PathBuf, Stamp)>,
+    seeds: BTreeSet<String>,
+}
+
+impl Made {
+    /// Prints what it is.
+    pub(crate) fn show(&self) -> Result<(), Failure> {
+        for (path, Stamp { sha256, digest, len, .. }) in &self.files {
+            println!("{}", shown(path));
+            println!("  size    {:.1} MiB ({len} bytes)", mib(*len));
+            println!("  sha256  {sha256}");
+            println!("  box     {digest}");
+            for (name, value) in registers(path)? {
+                println!("  {name:<7} {value}");
+            }
+            if !self.seeds.is_empty() {
+                println!("  note   {}", build::marks(&self.seeds));
+            }
         }
+        Ok(())
     }
-    Ok(())
+}
+
+/// The registers in the file beside an enclave image, in order; none for any other file.
+fn registers(path: &Path) -> Result<BTreeMap<String, String>, Failure> {
+    if !path.to_string_lossy().ends_with(".eif.pcrs.json") {
+        return Ok(BTreeMap::new());
+    }
+    let text = std::fs::read(path).map_err(Failure::at(path))?;
+    let json: serde_json::Value =
+        serde_json::from_slice(&text).map_err(|error| Failure::at(path)(error.into()))?;
+    let all = json["Measurements"].as_object().into_iter().flatten();
+    let register = all.filter(|(name, _)| name.starts_with("PCR"));
+    Ok(register
+        .filter_map(|(name, value)| Some((name.to_lowercase(), value.as_str()?.to_owned())))
+        .collect())
 }
 
 /// Builds packages for a box; the store remembers them under the box's name.

@@ -31,8 +31,12 @@ pub(crate) fn targets(project: &Project, names: &[String]) -> Result<BTreeSet<St
     for name in names {
         if boxes.contains(name) {
             let recipe = project.load_box(name)?.recipe;
-            targets.extend(stagex_boxes::needed_packages(&recipe));
-            targets.extend(recipe.firmware.values().map(|package| package.value.clone()));
+            for architecture in &recipe.architectures {
+                targets.extend(stagex_boxes::needed_packages(&recipe, architecture.value));
+            }
+            targets.extend(
+                recipe.firmware.values().chain(&recipe.bios).map(|package| package.value.clone()),
+            );
         } else {
             targets.insert(name.clone());
         }

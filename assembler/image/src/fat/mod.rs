@@ -280,6 +280,16 @@ impl Layout<'_> {
         self.geometry.cluster_bytes()
     }
 
+    /// Where a file's bytes begin in the volume: all of them, for no file is written in pieces.
+    /// None for what is no file or has no bytes.
+    pub fn place(&self, path: &TreePath) -> Option<u64> {
+        let number = self.index.entries.binary_search_by(|entry| entry.path.cmp(path)).ok()?;
+        let content = self.index.entries[number].inode.content()?;
+        let first = u64::from(self.firsts[number]);
+        let sector = self.geometry.data() + first.saturating_sub(2) * self.geometry.cluster;
+        (!content.is_empty()).then_some(sector * SECTOR)
+    }
+
     /// Writes the volume in one forward sweep.
     pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
         Image::write(self, out)

@@ -330,6 +330,13 @@ impl Layout<'_> {
         self.esp.as_ref()
     }
 
+    /// Where a file's bytes begin in the image; none for what is no file or has no bytes.
+    pub fn place(&self, path: &TreePath) -> Option<u64> {
+        let number = self.index.entries.binary_search_by(|entry| entry.path.cmp(path)).ok()?;
+        let first = u64::from(*self.plan.contents.get(number)?);
+        (first != 0).then_some(first * BLOCK)
+    }
+
     /// The GUID of the image as a disk, where it has a partition table.
     pub fn guid(&self) -> Option<Guid> {
         self.guid

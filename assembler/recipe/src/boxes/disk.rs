@@ -9,6 +9,9 @@ use crate::{
 /// The longest name of a partition in UTF-16 units, less what a slot adds.
 const NAME_UNITS: usize = 34;
 
+/// The least bytes of an empty ext4 file system: with its journal there is room for files.
+const EXT4_MIN: u64 = 16 << 20;
+
 /// How a disk is made.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Disk {
@@ -30,6 +33,8 @@ pub struct DiskPartition {
     pub name: String,
     /// Its size in bytes, where it is not that of what it holds.
     pub size: Option<u64>,
+    /// Whether it begins as an empty ext4 file system, to be written to; else as zeros.
+    pub ext4: bool,
 }
 
 /// What a partition is for.
@@ -41,7 +46,7 @@ pub enum Role {
     Root,
     /// The hash tree of the root file system.
     RootVerity,
-    /// More boot loader entries. This and all that follow begin as zeros.
+    /// More boot loader entries. This and all that follow begin empty.
     Xbootldr,
     /// Users' files.
     Home,
@@ -97,8 +102,12 @@ impl Role {
 impl Disk {
     /// The partitions that a disk has where box.toml names none.
     fn usual(rootfs: RootFs) -> Vec<DiskPartition> {
-        let partition =
-            |role: Role| DiskPartition { role, name: role.name().to_owned(), size: None };
+        let partition = |role: Role| DiskPartition {
+            role,
+            name: role.name().to_owned(),
+            size: None,
+            ext4: false,
+        };
         needed(rootfs).map(partition).collect()
     }
 }
@@ -154,6 +163,7 @@ fn partition(
     let role = table.required("role", r#"write role = "esp""#);
     let name = table.string("name");
     let bytes = size(sink, table);
+    let format = table.string("format");
     table.finish();
     let role = role?;
     let names = Role::ALL.map(Role::name);
@@ -184,6 +194,27 @@ fn partition(
             r#"write size = "1G""#,
         );
     }
+    if let Some(format) = &format {
+        if known.is_filled() {
+            sink.error_help(
+                format.span,
+                format!("what is in a partition of role `{}` has its format", known.name()),
+                "drop `format`; that of the root file system is said in [rootfs]",
+            );
+        } else if format.value != "ext4" {
+            sink.error_help(
+                format.span,
+                format!("a partition cannot begin as `{}`", format.value),
+                r#"write format = "ext4", or drop it for one of zeros"#,
+            );
+        } else if bytes.is_some_and(|bytes| bytes < EXT4_MIN) {
+            sink.error_help(
+                format.span,
+                "a partition of under 16 MiB is too small for an ext4 file system to write to",
+                r#"write size = "16M" or more"#,
+            );
+        }
+    }
     let span = name.as_ref().map_or(role.span, |name| name.span);
     let name = name.map_or_else(|| known.name().to_owned(), |name| name.value);
     let units = name.encode_utf16().count();
@@ -197,7 +228,7 @@ fn partition(
             "give one of them another `name`",
         );
     }
-    Some(DiskPartition { role: known, name, size: bytes })
+    Some(DiskPartition { role: known, name, size: bytes, ext4: format.is_some() })
 }
 
 /// A size as text: `"512M"`.

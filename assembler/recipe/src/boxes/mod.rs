@@ -28,6 +28,8 @@ pub struct BoxRecipe {
     pub kernel: Kernel,
     /// The package with the firmware that QEMU boots it with, for each architecture.
     pub firmware: BTreeMap<Architecture, Spanned<String>>,
+    /// The package with the BIOS that starts its images for x86_64 too; none where UEFI alone does.
+    pub bios: Option<Spanned<String>>,
     /// How the root file system is made.
     pub rootfs: RootFs,
     /// How its disks are made.
@@ -195,6 +197,15 @@ pub enum FileContent {
     Symlink(String),
 }
 
+/// What is typed when something has appeared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// A text that must appear on the console.
+    pub expect: String,
+    /// The line that is typed then, without its end.
+    pub send: String,
+}
+
 /// What a boot must show.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct BoxTest {
@@ -202,4 +213,6 @@ pub struct BoxTest {
     pub expect: Vec<Spanned<String>>,
     /// Seconds until they must have appeared.
     pub timeout: Option<u32>,
+    /// How it is switched off afterwards.
+    pub poweroff: Vec<Answer>,
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Architecture, BoxFile, BoxRecipe, BoxTest, FileContent, Kernel, Output, RootFormat, RootFs,
+    Answer, Architecture, BoxFile, BoxRecipe, BoxTest, FileContent, Kernel, Output, RootFormat, RootFs,
     disk,
 };
 use crate::{
@@ -62,7 +62,7 @@ fn read(sink: &Sink<'_>, root: &Table<'_>) -> Option<BoxRecipe> {
     table.finish();
 
     let kernel = kernel(sink, root);
-    let firmware = firmware(sink, root, &architectures);
+    let (firmware, bios) = firmware(sink, root, &architectures);
     let rootfs = rootfs(sink, root);
     let (disk, disk_span) = disk::read(sink, root, rootfs.0);
     let files = files(sink, root);
@@ -109,6 +109,7 @@ fn read(sink: &Sink<'_>, root: &Table<'_>) -> Option<BoxRecipe> {
         packages,
         kernel: kernel?,
         firmware,
+        bios,
         rootfs: rootfs.0,
         disk,
         files,
@@ -208,7 +209,7 @@ fn firmware(
     sink: &Sink<'_>,
     root: &Table<'_>,
     architectures: &[Spanned<Architecture>],
-) -> BTreeMap<Architecture, Spanned<String>> {
+) -> (BTreeMap<Architecture, Spanned<String>>, Option<Spanned<String>>) {
     let table = root.table("firmware");
     let mut firmware = BTreeMap::new();
     for architecture in Architecture::ALL {
@@ -223,8 +224,19 @@ fn firmware(
         }
         firmware.insert(architecture, package);
     }
+    let bios = table.string("bios");
+    if let Some(package) = &bios {
+        package_id(sink, package);
+        if !architectures.iter().any(|each| each.value == Architecture::X86_64) {
+            sink.error_help(
+                package.span,
+                "the box is not built for x86_64, and no other machines have a BIOS",
+                "add x86_64 to `architectures` or drop `bios`",
+            );
+        }
+    }
     table.finish();
-    firmware
+    (firmware, bios)
 }
 
 /// The root file system, and where its format is said.
@@ -339,8 +351,17 @@ fn test(sink: &Sink<'_>, root: &Table<'_>) -> BoxTest {
         );
     }
     let timeout = table.number("timeout", 1, 86_400).map(|seconds| seconds.value);
+    let mut poweroff = Vec::new();
+    for answer in table.tables("poweroff") {
+        let expect = answer.required("expect", r#"write expect = "…""#);
+        let send = answer.required("send", r#"write send = "poweroff""#);
+        answer.finish();
+        if let (Some(expect), Some(send)) = (expect, send) {
+            poweroff.push(Answer { expect: expect.value, send: send.value });
+        }
+    }
     table.finish();
-    BoxTest { expect, timeout }
+    BoxTest { expect, timeout, poweroff }
 }
 
 fn parts_fit(path: &str) -> bool {

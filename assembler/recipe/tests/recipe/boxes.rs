@@ -113,6 +113,9 @@ fn words_that_are_not_known() {
         broken("\"initramfs\"\n", "\"btrfs\"\n"),
         ["18:10: `btrfs` is no format of a rootfs"]
     );
+    assert!(recipe_of_bios("x86_64").unwrap().bios.is_some());
+    let text = &recipe_of_bios("arm64").unwrap_err();
+    assert!(text.contains("the box is not built for x86_64"), "{text}");
     assert_eq!(broken("x86_64 = ", "i386 = "), ["15:1: [firmware] has no key `i386`"]);
     assert_eq!(broken("[layers]", "[layer]"), ["7:2: the file has no key `layer`"]);
     assert_eq!(
@@ -271,6 +274,19 @@ fn disks_that_cannot_be() {
     );
     let home = "role = \"home\"\nsize = \"1G\"";
     assert_eq!(one(memory, &[esp, home, home]), "two partitions are called `home`");
+    let format = |format: &str, size: &str| {
+        let home = format!("role = \"home\"\nsize = \"{size}\"\nformat = \"{format}\"");
+        one(memory, &[esp, &home])
+    };
+    assert_eq!(format("btrfs", "1G"), "a partition cannot begin as `btrfs`");
+    assert_eq!(
+        format("ext4", "8M"),
+        "a partition of under 16 MiB is too small for an ext4 file system to write to"
+    );
+    assert_eq!(
+        one(memory, &["role = \"esp\"\nformat = \"ext4\""]),
+        "what is in a partition of role `esp` has its format"
+    );
     assert_eq!(one(memory, &[esp, "role = \"hone\"\nsize = \"1G\""]), "`hone` is no role");
     for size in ["1", "1K", "0M", "-1G", "1.5G", "G", "9999999999T"] {
         let text = format!("role = \"home\"\nsize = \"{size}\"");
@@ -282,4 +298,18 @@ fn disks_that_cannot_be() {
     assert!(ab.starts_with("an initramfs lies in the kernel's image"), "{ab}");
     let text = AIRGAP.replace("\"disk\", ", "") + "[disk]\nsize = \"1G\"\n";
     assert_eq!(message(errors(&text)), "the box is not written as a disk");
+}
+
+/// A box for one architecture that names a BIOS, and how it is switched off.
+fn recipe_of_bios(architecture: &str) -> Result<BoxRecipe, String> {
+    let text = format!(
+        "[box]\nname = \"b\"\nversion = \"1\"\narchitectures = [\"{architecture}\"]\n\
+         outputs = [\"iso\"]\n[kernel]\npackage = \"kernel-k\"\n[firmware]\n\
+         bios = \"firmware-s\"\n[[test.poweroff]]\nexpect = \"# \"\nsend = \"poweroff\"\n"
+    );
+    let recipe = BoxRecipe::parse(&Document::new("box.toml", text));
+    let recipe = recipe.map_err(|errors| errors.to_string())?;
+    let answer = &recipe.test.poweroff[0];
+    assert_eq!((&answer.expect[..], &answer.send[..]), ("# ", "poweroff"));
+    Ok(recipe)
 }

@@ -1,0 +1,122 @@
+//! The firmware that a box is booted with: built, written out, and an output by itself.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use stagex_boot::{Bios, Uefi};
+use stagex_boxes::{BiosFirmware, Firmware};
+use stagex_recipe::boxes::Architecture;
+use stagex_tree::{Digest, Tree};
+
+use crate::{
+    commands::{
+        box_lock::{Digests, name},
+        boxes,
+    },
+    config::shown,
+    failure::Failure,
+    progress::mib,
+    project::BoxFolder,
+    session::Session,
+};
+
+/// What firmware is called behind a box's name.
+const SUFFIX: &str = ".fd";
+
+/// The firmware of one architecture, as files of this machine.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Both {
+    pub(crate) uefi: Option<Uefi>,
+    pub(crate) bios: Option<Bios>,
+}
+
+impl Both {
+    /// Whether it is that of a machine without buses.
+    pub(crate) fn is_microvm(&self) -> bool {
+        self.uefi.is_none() && self.bios.as_ref().is_some_and(|bios| bios.vga.is_none())
+    }
+}
+
+/// Builds the firmware that a box is booted with, and writes it to out/firmware/.
+pub(crate) fn build(
+    session: &Session,
+    name: &str,
+    architecture: Architecture,
+) -> Result<Both, Failure> {
+    let BoxFolder { recipe, .. } = session.project.load_box(name)?;
+    let folder = session.project.out().join("firmware").join(architecture.name());
+    let mut both = Both::default();
+    if let Some(package) = recipe.firmware.get(&architecture) {
+        let tree = tree(session, name, architecture, &package.value)?;
+        let firmware = Firmware::write(&tree, &package.value, &folder).map_err(Failure::failed)?;
+        let Firmware { code, vars, below } = firmware;
+        both.uefi = Some(Uefi { code, vars, below });
+    }
+    if let Some(package) = recipe.bios.filter(|_| architecture == Architecture::X86_64) {
+        let tree = tree(session, name, architecture, &package.value)?;
+        let bios = BiosFirmware::write(&tree, &package.value, &folder).map_err(Failure::failed)?;
+        both.bios = Some(Bios { image: bios.image, vga: bios.vga });
+    }
+    Ok(both)
+}
+
+fn tree(
+    session: &Session,
+    name: &str,
+    architecture: Architecture,
+    package: &str,
+) -> Result<Tree, Failure> {
+    let targets = BTreeSet::from([package.to_owned()]);
+    let built = boxes::build_packages(session, &format!("{name}-firmware"), architecture, targets)?;
+    let layers = built.values().flat_map(|built| built.layers.iter().copied());
+    Ok(session.store.merged(&layers.collect::<Vec<_>>())?)
+}
+
+/// The box whose firmware a name like `airgap.fd` means.
+pub(crate) fn of_box(session: &Session, text: &str) -> Result<Option<String>, Failure> {
+    let Some(name) = text.strip_suffix(SUFFIX) else { return Ok(None) };
+    session.project.load_box(name).map(|_| Some(name.to_owned()))
+}
+
+/// Writes the firmware of a box beside its outputs, and reports it.
+pub(crate) fn emit(
+    session: &Session,
+    box_name: &str,
+    architecture: Architecture,
+) -> Result<Digests, Failure> {
+    let Both { uefi, bios } = build(session, box_name, architecture)?;
+    if uefi.is_none() && bios.is_none() {
+        return Err(Failure::wrong(format!(
+            "the box {box_name} names no firmware for {architecture}\nhelp: write \
+             {architecture} = \"firmware-edk2-{architecture}\" in its [firmware]"
+        )));
+    }
+    let mut files: Vec<(&str, PathBuf)> = Vec::new();
+    if let Some(Uefi { code, vars, below }) = uefi {
+        files.extend([("code.fd", code), ("vars.fd", vars)]);
+        files.extend(below.map(|below| ("opensbi.bin", below)));
+    }
+    if let Some(Bios { image, vga }) = bios {
+        files.push(("bios.bin", image));
+        files.extend(vga.map(|vga| ("vgabios.bin", vga)));
+    }
+    let out = session.project.out();
+    let mut digests = Digests::new();
+    for (suffix, from) in files {
+        let path = out.join(architecture.name()).join(format!("{box_name}.{suffix}"));
+        let (digest, len) = copy(&from, &path)?;
+        println!("{}", shown(&path));
+        println!("  size    {:.1} MiB ({len} bytes)", mib(len));
+        println!("  sha256  {digest}");
+        digests.insert(name(&out, &path), digest.hex());
+    }
+    Ok(digests)
+}
+
+fn copy(from: &Path, to: &Path) -> Result<(Digest, u64), Failure> {
+    let bytes = fs::read(from).map_err(Failure::at(from))?;
+    stagex_boxes::write_aside(to, |file| file.write_all(&bytes)).map_err(Failure::failed)
+}

@@ -1,0 +1,264 @@
+//! `stagex box verify`: the same box, put together in other circumstances.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    fs,
+    os::unix::fs::{MetadataExt as _, chown, lchown},
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+    time::{Duration, SystemTime},
+};
+
+use stagex_recipe::boxes::Architecture;
+use stagex_tree::{Digest, DigestWriter};
+
+use crate::{
+    args::Global,
+    commands::{
+        box_lock::{self, Digests},
+        boxes,
+    },
+    failure::Failure,
+    session::Session,
+};
+
+/// A user without rights.
+const NOBODY: u32 = 65534;
+/// What of a project is not copied: what was built, and what is not of the tree.
+const LEFT: [&str; 3] = ["out", "target", ".git"];
+
+/// A set of circumstances.
+struct Round {
+    /// The folder that the copy lies in.
+    folder: &'static str,
+    umask: &'static str,
+    environment: [(&'static str, &'static str); 4],
+    jobs: &'static str,
+    /// A program before the command, where the machine has it.
+    before: &'static [&'static str],
+    /// The time of all files, seconds since 1970.
+    time: u64,
+    /// Whether files are made in the other order.
+    reversed: bool,
+}
+
+const ROUNDS: [Round; 2] = [
+    Round {
+        folder: "a folder with a rather longer name than the first, and ünusual letters",
+        umask: "077",
+        environment: [
+            ("TZ", "Pacific/Kiritimati"),
+            ("LC_ALL", "tr_TR.UTF-8"),
+            ("LANG", "tr_TR.UTF-8"),
+            ("SOURCE_DATE_EPOCH", "12345"),
+        ],
+        jobs: "1",
+        before: &["taskset", "-c", "0"],
+        time: 1,
+        reversed: true,
+    },
+    Round {
+        folder: "b",
+        umask: "002",
+        environment: [
+            ("TZ", "America/St_Johns"),
+            ("LC_ALL", "C"),
+            ("LANG", ""),
+            ("SOURCE_DATE_EPOCH", "4000000000"),
+        ],
+        jobs: "7",
+        before: &["setarch", "--addr-no-randomize", "--uname-2.6"],
+        time: 3_000_000_000,
+        reversed: false,
+    },
+];
+
+pub(crate) fn run(
+    global: &Global,
+    name: &str,
+    arch: Option<Architecture>,
+    lock: bool,
+) -> Result<ExitCode, Failure> {
+    let session = Session::open(global)?;
+    let recipe = session.project.load_box(name)?.recipe;
+    let mut first = Digests::new();
+    let known = recipe.architectures.iter().map(|each| each.value);
+    let asked: Vec<_> = known.filter(|each| arch.is_none_or(|only| only == *each)).collect();
+    if asked.is_empty() {
+        // The error says which there are.
+        boxes::wanted(&session, name, arch.unwrap_or(Architecture::X86_64))?;
+    }
+    let out = session.project.out();
+    for architecture in &asked {
+        let (_, outputs) = boxes::wanted(&session, name, *architecture)?;
+        let made = boxes::make(&session, name, &outputs, *architecture)?;
+        for (path, stamp) in &made.files {
+            // What lies there now, not what is remembered of it.
+            let digest = digest_of(path)?;
+            if digest != stamp.sha256 {
+                return Err(Failure::mismatch(format!("{} was changed", path.display())));
+            }
+            first.insert(box_lock::name(&out, path), digest);
+        }
+    }
+    let mut wrong = Vec::new();
+    for round in &ROUNDS {
+        session.progress.say(&format!(
+            "{name}: again below {:?}, umask {}, TZ {}, {} jobs",
+            round.folder, round.umask, round.environment[0].1, round.jobs
+        ));
+        let again = again(&session, global, round, name, &asked)?;
+        for (name, digest) in &first {
+            match again.get(name) {
+                Some(other) if other == digest => {}
+                Some(other) => wrong.push(format!(
+                    "{name} is {digest}, and below {:?} it is {other}",
+                    round.folder
+                )),
+                None => wrong.push(format!("{name} is not made below {:?}", round.folder)),
+            }
+        }
+    }
+    for (name, digest) in &first {
+        println!("{digest} {name}");
+    }
+    if !wrong.is_empty() {
+        return Err(Failure::mismatch(format!(
+            "the same box is not the same in other circumstances:\n  {}",
+            wrong.join("\n  ")
+        )));
+    }
+    println!("{} files are the same in {} circumstances", first.len(), ROUNDS.len() + 1);
+    if lock {
+        box_lock::write(&session.project.root, &first)?;
+        println!("written to {}", box_lock::LOCK);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let wrong = box_lock::differences(&box_lock::read(&session.project.root)?, &first);
+    if wrong.is_empty() {
+        println!("all digests are those of {}", box_lock::LOCK);
+        return Ok(ExitCode::SUCCESS);
+    }
+    Err(box_lock::mismatch(&wrong))
+}
+
+/// Builds the box in a copy of the project, in the circumstances of a round.
+fn again(
+    session: &Session,
+    global: &Global,
+    round: &Round,
+    name: &str,
+    architectures: &[Architecture],
+) -> Result<Digests, Failure> {
+    let scratch = session.store.scratch()?;
+    let copy = scratch.path().join(round.folder);
+    copy_tree(&session.project.root, &copy, round, true).map_err(Failure::at(&copy))?;
+    let program = std::env::current_exe().map_err(Failure::at(Path::new("stagex")))?;
+    let has = |program: &str| {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+    };
+    let mut digests = Digests::new();
+    for architecture in architectures {
+        let mut words: Vec<OsString> = Vec::new();
+        if round.before.first().is_some_and(|program| has(program)) {
+            words.extend(round.before.iter().map(OsString::from));
+        }
+        words.push(program.clone().into());
+        words.extend(["--quiet", "--jobs", round.jobs, "--project"].map(OsString::from));
+        words.push(copy.clone().into());
+        if let Some(cache) = &global.cache {
+            words.extend(["--cache".into(), cache.clone().into()]);
+        }
+        for sources in &global.sources {
+            words.extend(["--sources".into(), sources.clone().into()]);
+        }
+        words.extend(global.offline.then(|| "--offline".into()));
+        let arch = ["box", "build", name, "--arch", architecture.name()];
+        words.extend(arch.map(OsString::from));
+        let mut command = Command::new("/bin/sh");
+        command
+            .args(["-c", "umask \"$1\"; shift; exec \"$@\"", "verify", round.umask])
+            .args(words)
+            .envs(round.environment)
+            .current_dir("/");
+        let output = command.output().map_err(Failure::at(&program))?;
+        if !output.status.success() {
+            let text = String::from_utf8_lossy(&output.stderr);
+            return Err(Failure::failed(format!(
+                "the box {name} for {architecture} is not built in other circumstances \
+                 ({}):\n{}",
+                output.status,
+                text.trim()
+            )));
+        }
+        let out = copy.join("out");
+        let folder = out.join(architecture.name());
+        for entry in fs::read_dir(&folder).map_err(Failure::at(&folder))? {
+            let path = entry.map_err(Failure::at(&folder))?.path();
+            let hidden = path.file_name().is_some_and(|n| n.to_string_lossy().starts_with('.'));
+            if path.is_file() && !hidden {
+                digests.insert(box_lock::name(&out, &path), digest_of(&path)?);
+            }
+        }
+    }
+    Ok(digests)
+}
+
+/// Copies a project with files in another order and of other times, and of another owner where
+/// that is allowed.
+fn copy_tree(from: &Path, to: &Path, round: &Round, is_top: bool) -> std::io::Result<()> {
+    fs::create_dir_all(to)?;
+    let mut entries: BTreeMap<OsString, PathBuf> = BTreeMap::new();
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if !(is_top && LEFT.iter().any(|left| name == *left)) {
+            entries.insert(name, entry.path());
+        }
+    }
+    let mut order: Vec<_> = entries.into_iter().collect();
+    if round.reversed {
+        order.reverse();
+    }
+    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(round.time);
+    for (name, path) in order {
+        let target = to.join(name);
+        let metadata = fs::symlink_metadata(&path)?;
+        if metadata.is_dir() {
+            copy_tree(&path, &target, round, false)?;
+            continue;
+        }
+        if metadata.is_symlink() {
+            std::os::unix::fs::symlink(fs::read_link(&path)?, &target)?;
+            give(&target, metadata.uid(), true)?;
+            continue;
+        }
+        if !metadata.is_file() {
+            continue;
+        }
+        fs::copy(&path, &target)?;
+        let file = fs::File::options().append(true).open(&target)?;
+        file.set_modified(time)?;
+        give(&target, metadata.uid(), false)?;
+    }
+    Ok(())
+}
+
+/// Gives a file to nobody where it is root's: only root can, and only root's change hands.
+fn give(path: &Path, owner: u32, is_link: bool) -> std::io::Result<()> {
+    if owner != 0 || fs::metadata("/proc/self").map_or(1, |own| own.uid()) != 0 {
+        return Ok(());
+    }
+    let give = if is_link { lchown } else { chown };
+    give(path, Some(NOBODY), Some(NOBODY))
+}
+
+fn digest_of(path: &Path) -> Result<String, Failure> {
+    let mut file = fs::File::open(path).map_err(Failure::at(path))?;
+    let mut sum = DigestWriter::new(std::io::sink());
+    std::io::copy(&mut file, &mut sum).map_err(Failure::at(path))?;
+    let (_, digest, _): (_, Digest, u64) = sum.finish();
+    Ok(digest.hex())
+}
