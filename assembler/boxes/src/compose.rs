@@ -161,7 +161,8 @@ impl Composition {
         let stub = file_of(&stub_tree, STUB, STUB_PATH, "the EFI stub")?;
         let cmdline = cmdline(recipe, *architecture);
         let read_error = Error::at(Path::new("the box's files"));
-        let digest = digest(&rootfs, &kernel, &stub, &cmdline, bios.as_ref()).map_err(read_error)?;
+        let digest =
+            digest(&rootfs, &kernel, &stub, &cmdline, bios.as_ref()).map_err(read_error)?;
         let mut composition = Self {
             name: recipe.name.value.clone(),
             version: recipe.version.clone(),

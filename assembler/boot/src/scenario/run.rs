@@ -12,8 +12,8 @@ use super::{
     host::{Host, make_esp},
 };
 use crate::{
-    Acceleration, Access, Arch, Attach, Bios, BootError, Drive, Firmware, Machine, Pattern, Qemu, Uefi,
-    Vm,
+    Acceleration, Access, Arch, Attach, Bios, BootError, Drive, Firmware, Machine, Pattern, Qemu,
+    Uefi, Vm,
 };
 
 /// How often QEMU's log is looked at while something is awaited.
@@ -160,10 +160,9 @@ fn machine(scenario: &Scenario, setup: &Setup<'_>) -> Result<Machine, String> {
             firmware = Firmware::Kernel {
                 kernel: absolute(kernel)?,
                 initrd: Some(image),
-                cmdline: setup.cmdline.map_or_else(
-                    || format!("console={}", serial_console(arch)),
-                    str::to_owned,
-                ),
+                cmdline: setup
+                    .cmdline
+                    .map_or_else(|| format!("console={}", serial_console(arch)), str::to_owned),
                 uefi,
             };
         }

@@ -293,10 +293,11 @@ fn as_a_bios_does(medium: &[u8]) -> [Vec<u8>; 3] {
 
 #[test]
 fn a_bios_finds_the_kernel_on_a_disk_and_on_an_iso() {
-    let mut composition = composition(RootFormat::Initramfs, false, Disk {
-        partitions: vec![partition(Role::Esp, None)],
-        ..Disk::default()
-    });
+    let mut composition = composition(
+        RootFormat::Initramfs,
+        false,
+        Disk { partitions: vec![partition(Role::Esp, None)], ..Disk::default() },
+    );
     let without = written(&composition, Output::Disk);
     assert_eq!(table(&without.1).len(), 1);
     composition.bios = Some(code());
@@ -311,9 +312,8 @@ fn a_bios_finds_the_kernel_on_a_disk_and_on_an_iso() {
             assert_eq!(rows[1].0, "bios-boot");
             continue;
         }
-        let listed = tool("xorriso", "xorriso", &[
-            "-indev", text(&path), "-report_el_torito", "plain",
-        ]);
+        let listed =
+            tool("xorriso", "xorriso", &["-indev", text(&path), "-report_el_torito", "plain"]);
         let boot = |kind: &str| {
             listed.lines().any(|l| l.starts_with("El Torito boot img") && l.contains(kind))
         };
@@ -323,10 +323,14 @@ fn a_bios_finds_the_kernel_on_a_disk_and_on_an_iso() {
         assert!(line.contains(" 8 "), "{line}");
     }
     // What starts from a file system on the disk has no initramfs.
-    let mut on_disk = super::tests::composition(RootFormat::Ext4, false, Disk {
-        partitions: vec![partition(Role::Esp, None), partition(Role::Root, None)],
-        ..Disk::default()
-    });
+    let mut on_disk = super::tests::composition(
+        RootFormat::Ext4,
+        false,
+        Disk {
+            partitions: vec![partition(Role::Esp, None), partition(Role::Root, None)],
+            ..Disk::default()
+        },
+    );
     on_disk.bios = Some(code());
     let (_folder, path) = written(&on_disk, Output::Disk);
     let [_, initrd, words] = as_a_bios_does(&fs::read(&path).unwrap());

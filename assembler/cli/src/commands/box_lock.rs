@@ -20,10 +20,7 @@ pub(crate) type Digests = BTreeMap<String, String>;
 /// The digests of files below out/, by their place there.
 pub(crate) fn digests(session: &Session, files: &[(PathBuf, Stamp)]) -> Digests {
     let out = session.project.out();
-    files
-        .iter()
-        .map(|(path, stamp)| (name(&out, path), stamp.sha256.clone()))
-        .collect()
+    files.iter().map(|(path, stamp)| (name(&out, path), stamp.sha256.clone())).collect()
 }
 
 /// What a file below out/ is called in the lock.
@@ -122,7 +119,10 @@ mod tests {
         assert!(differences(&locked, &locked).is_empty());
         let found = Digests::from([one("x86_64/b.iso", "1"), one("riscv64/b.iso", "2")]);
         let wrong = differences(&locked, &found);
-        assert!(wrong[0].ends_with("has no line of it") && wrong[1].contains("has 333"), "{wrong:?}");
+        assert!(
+            wrong[0].ends_with("has no line of it") && wrong[1].contains("has 333"),
+            "{wrong:?}"
+        );
         for bad in ["x y\n", "\n", &format!("{} a\n{} a\n", "1".repeat(64), "1".repeat(64))] {
             fs::write(folder.path().join(LOCK), bad).unwrap();
             assert!(read(folder.path()).is_err(), "{bad:?}");

@@ -167,10 +167,7 @@ pub(crate) fn run(session: &Session, wanted: &Wanted<'_>, runs: u16) -> Result<E
 }
 
 /// The boxes and architectures that are asked for.
-fn plan(
-    session: &Session,
-    wanted: &Wanted<'_>,
-) -> Result<Vec<(String, Architecture)>, Failure> {
+fn plan(session: &Session, wanted: &Wanted<'_>) -> Result<Vec<(String, Architecture)>, Failure> {
     let mut plan = Vec::new();
     for name in session.project.box_names()? {
         if wanted.name.is_some_and(|only| only != name) {
@@ -259,12 +256,7 @@ fn not_built(
 }
 
 /// Boots one cell; whatever goes wrong is in its report.
-fn boot(
-    session: &Session,
-    cell: &Cell<'_>,
-    qemu: &Qemu,
-    acceleration: &Acceleration,
-) -> Report {
+fn boot(session: &Session, cell: &Cell<'_>, qemu: &Qemu, acceleration: &Acceleration) -> Report {
     let Cell { ready, way, run } = cell;
     let slug = format!("{} {}", ready.name, way.name).replace(' ', "-");
     let key = format!("{} {} {slug} {run}", ready.architecture, ready.name);
@@ -411,9 +403,8 @@ mod tests {
 
     #[test]
     fn ways_are_those_that_can_be() {
-        let names = |output, bios| -> Vec<&str> {
-            ways(output, bios).iter().map(|way| way.name).collect()
-        };
+        let names =
+            |output, bios| -> Vec<&str> { ways(output, bios).iter().map(|way| way.name).collect() };
         assert_eq!(names(Output::Iso, false), ["iso cdrom", "iso usb"]);
         assert_eq!(names(Output::Disk, true).len(), 5);
         assert_eq!(names(Output::Initramfs, true), ["initramfs kernel"]);
@@ -433,7 +424,10 @@ mod tests {
             },
             took: Duration::ZERO,
             steps: Vec::new(),
-            measures: seconds.map(|s| ("ready".to_owned(), Duration::from_secs(s))).into_iter().collect(),
+            measures: seconds
+                .map(|s| ("ready".to_owned(), Duration::from_secs(s)))
+                .into_iter()
+                .collect(),
             transcript: PathBuf::new(),
             pictures: Vec::new(),
         };
@@ -444,8 +438,10 @@ mod tests {
             report("b iso bios usb", Arch::X86_64, None),
             report("b iso bios usb", Arch::X86_64, Some(3)),
         ]);
-        let lines: Vec<Vec<&str>> =
-            shown.lines().map(|line| line.split("  ").map(str::trim).filter(|s| !s.is_empty()).collect()).collect();
+        let lines: Vec<Vec<&str>> = shown
+            .lines()
+            .map(|line| line.split("  ").map(str::trim).filter(|s| !s.is_empty()).collect())
+            .collect();
         assert_eq!(lines[0], ["seconds to ready", "x86_64", "arm64"]);
         assert_eq!(lines[1], ["b iso bios usb", "FAILED 1/2", "-"]);
         assert_eq!(lines[2], ["b iso usb", "9.0", "FAILED"]);
