@@ -5,7 +5,7 @@
 #
 # CROSS_COMPILE is the prefix of the assembler's and linker's names, where they have one.
 set -eu
-destination=$1
+destination=$(cd "$1" && pwd)
 cd "$(dirname "$0")"
 
 # Assembles $1 for the address $2 and checks that it has $3 bytes.

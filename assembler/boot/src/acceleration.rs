@@ -7,7 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{Arch, BootError, PROBE_EXIT, PROBE_TEXT, Qemu, probe_image, process::Guarded};
+use crate::{
+    Arch, BootError, PROBE_EXIT, PROBE_TEXT, Qemu,
+    machine::{ROMS, write_roms},
+    probe_image,
+    process::Guarded,
+};
 
 /// How long the probe may take under KVM; it needs a fraction of a second.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -60,12 +65,14 @@ fn probe(qemu: &Qemu, run: &Path, accelerator: &str) -> Result<Result<(), String
     let image = run.join(format!("probe-{accelerator}.bin"));
     let serial = run.join(format!("probe-{accelerator}.out"));
     let log = run.join(format!("probe-{accelerator}.log"));
+    write_roms(run)?;
     fs::write(&image, probe_image()).map_err(BootError::file(&image))?;
     fs::write(&serial, "").map_err(BootError::file(&serial))?;
     let log_file = File::create(&log).map_err(BootError::file(&log))?;
     let args = [
         ["-machine".to_owned(), format!("q35,accel={accelerator}")],
         ["-display".to_owned(), "none".to_owned()],
+        ["-L".to_owned(), ROMS.to_owned()],
         ["-bios".to_owned(), format!("probe-{accelerator}.bin")],
         ["-serial".to_owned(), format!("file:probe-{accelerator}.out")],
         ["-device".to_owned(), "isa-debug-exit,iobase=0xf4,iosize=1".to_owned()],

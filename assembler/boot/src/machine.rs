@@ -161,8 +161,20 @@ pub(crate) const ROMS: &str = "roms";
 /// ROMs that QEMU puts into a machine unasked, where it finds them: for a kernel without firmware,
 /// for a BIOS under KVM on old processors, for the screen of a BIOS. Nothing here needs them, and
 /// each would be code that nobody built: the machine gets an empty one instead.
-pub(crate) const UNASKED: [&str; 4] =
+const UNASKED: [&str; 4] =
     ["linuxboot_dma.bin", "linuxboot.bin", "kvmvapic.bin", "vgabios-ramfb.bin"];
+
+/// Puts empty ROMs in the place of [`UNASKED`].
+pub(crate) fn write_roms(run: &Path) -> Result<(), BootError> {
+    let roms = run.join(ROMS);
+    std::fs::create_dir_all(&roms).map_err(BootError::file(&roms))?;
+    for name in UNASKED {
+        let path = roms.join(name);
+        // Without the two bytes that begin a ROM, so nothing takes it for one.
+        std::fs::write(&path, [0; 512]).map_err(BootError::file(&path))?;
+    }
+    Ok(())
+}
 
 impl Machine {
     /// A machine with 1 GiB, one processor, and neither drives, network nor display.

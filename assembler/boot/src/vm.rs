@@ -18,7 +18,7 @@ use crate::{
     Acceleration, Access, Arch, BootError, Console, Firmware, Machine, Qemu, Qmp, QmpError,
     Screenshot, Uefi,
     acceleration::kvm_failure,
-    machine::{ROMS, UNASKED, block_node, copy_path, node_name, text, usb_stick},
+    machine::{block_node, copy_path, node_name, text, usb_stick, write_roms},
     process::{Guarded, TICK},
     text::tail,
 };
@@ -231,13 +231,7 @@ fn forwarded_port(table: &str) -> Option<u16> {
 
 /// Makes the copies that the guest writes to.
 fn prepare(machine: &Machine, run: &Path) -> Result<(), BootError> {
-    let roms = run.join(ROMS);
-    fs::create_dir_all(&roms).map_err(BootError::file(&roms))?;
-    for name in UNASKED {
-        let path = roms.join(name);
-        // Without the two bytes that begin a ROM, so nothing takes it for one.
-        fs::write(&path, [0; 512]).map_err(BootError::file(&path))?;
-    }
+    write_roms(run)?;
     if let Firmware::Uefi(Uefi { code, vars, .. })
     | Firmware::Kernel { uefi: Some(Uefi { code, vars, .. }), .. } = &machine.firmware
     {

@@ -11,8 +11,8 @@ use std::{
 
 use serde_json::json;
 use stagex_boot::{
-    Acceleration, Access, Arch, Bios, BootError, Firmware, Machine, PROBE_EXIT, PROBE_TEXT, Pattern,
-    Qemu, Vm, probe_image,
+    Acceleration, Access, Arch, Bios, BootError, Firmware, Machine, PROBE_EXIT, PROBE_TEXT,
+    Pattern, Qemu, Vm, probe_image,
 };
 
 const SOON: Duration = Duration::from_secs(60);

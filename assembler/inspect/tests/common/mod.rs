@@ -1,4 +1,5 @@
 //! What tests with reference tools share.
+#![allow(dead_code, unreachable_pub, reason = "no test uses all of it")]
 
 use std::{fs::File, path::Path, process::Command};
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Answer, Architecture, BoxFile, BoxRecipe, BoxTest, FileContent, Kernel, Output, RootFormat, RootFs,
-    disk,
+    Answer, Architecture, BoxFile, BoxRecipe, BoxTest, FileContent, Kernel, Output, RootFormat,
+    RootFs, disk,
 };
 use crate::{
     Diagnostics, Document, Span, Spanned,
