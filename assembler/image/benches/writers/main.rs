@@ -10,6 +10,7 @@
 //! `-- --make b|c FOLDER` makes a tree to measure: 540 directories of 100 files of 1 KB, or a
 //! million files of 0 to 4 KB in 1,000 directories.
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a program for people")]
+#![allow(unreachable_pub, reason = "modules of a program")]
 
 mod chart;
 #[path = "../../tests/common/mod.rs"]

@@ -112,7 +112,7 @@ pub fn groups(place: &Place) -> Vec<(&'static str, Vec<Writer<'_>>)> {
             vec![
                 ours("cpio.zst"),
                 tool(
-                    "GNU cpio | zstd -3",
+                    "GNU cpio, into zstd -3",
                     "cd $t && find . -print0 | sort -z | cpio -0oHnewc --reproducible --quiet \
                      | zstd -q -3 -T$P >$i",
                 ),
