@@ -184,3 +184,43 @@ impl<'a> Entries<'a> {
         Entry { kind: NOT_HEAD, value: back.min(COUNT - 1), value_last: ahead }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The index of a file of raw blocks.
+    fn encode(size: u64, head: u64, big: bool) -> Vec<u8> {
+        let extents: Vec<Extent> = (0..size.div_ceil(BLOCK))
+            .map(|at| Extent::new((size - at * BLOCK).min(BLOCK) as usize, 1, true))
+            .collect();
+        let index =
+            Index { size, head, extents: &extents, first: 1000, big, tail: 0, algorithm: 0 };
+        let mut out = Vec::new();
+        index.encode(&mut out);
+        out
+    }
+
+    #[test]
+    fn an_index_is_as_long_as_was_said() {
+        for head in (32..200).step_by(4) {
+            for size in (1..60).map(|blocks| blocks * BLOCK - 7).chain([1, 4096, 5_000_000]) {
+                let len = encode(size, head, size % 2 == 0).len() as u64;
+                assert_eq!(len, index_len(size, head), "{size} bytes behind {head}");
+            }
+        }
+    }
+
+    #[test]
+    fn packs_say_where_their_first_cluster_is() {
+        // Behind 48 bytes two entries of four bytes fill up to 32, then come sixteen of two.
+        let blocks = |big| {
+            let index = encode(18 * BLOCK, 48, big);
+            assert_eq!(index.len(), 8 + 8 + 32);
+            [&index[12..16], &index[44..48]]
+                .map(|word| u32::from_le_bytes(word.try_into().unwrap()))
+        };
+        assert_eq!(blocks(false), [999, 1001]);
+        assert_eq!(blocks(true), [1000, 1002]);
+    }
+}
