@@ -295,15 +295,28 @@ impl Places {
         Ok(())
     }
 
-    fn commit_layers(&self, layers: BTreeSet<&Digest>) -> Result<(), StoreError> {
-        let folders: Vec<PathBuf> = layers
-            .into_iter()
-            .map(|digest| self.layer(digest))
-            .filter(|folder| !folder.join(INDEX).exists() && folder.join(&self.index).exists())
-            .collect();
-        if folders.is_empty() {
-            return Ok(());
+    fn commit_layers(&self, mut layers: BTreeSet<&Digest>) -> Result<(), StoreError> {
+        loop {
+            let placed = |digest: &Digest| self.layer(digest).join(INDEX).exists();
+            layers
+                .retain(|digest| !placed(digest) && self.layer(digest).join(&self.index).exists());
+            let folders: Vec<PathBuf> = layers.iter().map(|digest| self.layer(digest)).collect();
+            if folders.is_empty() {
+                return Ok(());
+            }
+            match self.commit_folders(folders) {
+                // Another process is doing the same, and an index that was to be synced has got
+                // its last name meanwhile. What is left becomes less each time.
+                Err(StoreError::Io { source, .. })
+                    if source.kind() == io::ErrorKind::NotFound
+                        && layers.iter().any(|digest| placed(digest)) => {}
+                result => return result,
+            }
         }
+    }
+
+    /// Makes durable layers of which each has an index by its first name.
+    fn commit_folders(&self, folders: Vec<PathBuf>) -> Result<(), StoreError> {
         // A file system takes many files at once; a few need not wait for what others write.
         let mut paths = Some(Vec::new());
         for folder in &folders {
@@ -316,6 +329,7 @@ impl Places {
                 all
             });
         }
+        point(|| "syncing layers".to_owned());
         match paths {
             Some(paths) => disk::sync_all(&paths)?,
             None => disk::sync_filesystem(&self.store)?,

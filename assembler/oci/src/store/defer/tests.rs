@@ -12,11 +12,21 @@ use crate::{LayerTree, Normalise, Root, Store};
 thread_local! {
     static LOG: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
     static LEFT: Cell<Option<usize>> = const { Cell::new(None) };
+    /// What another process does when the next layers are about to be synced.
+    static MEANWHILE: RefCell<Option<Box<dyn FnOnce()>>> = const { RefCell::new(None) };
 }
 
 /// Notes what has been done; where so many points were allowed, what comes after does not happen.
 pub(super) fn point(what: impl FnOnce() -> String) {
-    LOG.with_borrow_mut(|log| log.push(what()));
+    let what = what();
+    let meanwhile = match what == "syncing layers" {
+        true => MEANWHILE.take(),
+        false => None,
+    };
+    LOG.with_borrow_mut(|log| log.push(what));
+    if let Some(meanwhile) = meanwhile {
+        meanwhile();
+    }
     match LEFT.get() {
         Some(0) => std::panic::resume_unwind(Box::new("killed")),
         Some(left) => LEFT.set(Some(left - 1)),
@@ -136,8 +146,8 @@ fn no_kill_loses_a_step_and_no_loss_of_power_leaves_a_torn_one() {
         }
         points += 1;
     }
-    // Two layers, two records: each synced, then placed; and the folders.
-    assert_eq!(points, 10);
+    // Two layers, two records: each synced, then placed; the folders; and the beginning.
+    assert_eq!(points, 11);
 }
 
 #[test]
@@ -158,6 +168,29 @@ fn processes_build_on_what_others_have_not_made_durable() {
     hold(&one, false);
     one.settle().unwrap();
     assert!(is_whole(&one, &lower_key));
+}
+
+#[test]
+fn two_processes_make_the_same_durable_at_the_same_time() {
+    for both in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = fs::canonicalize(folder.path()).unwrap().join("store");
+        let store = open(&path, "boot");
+        hold(&store, true);
+        let steps = two_steps(&store);
+        drop(store);
+        // The other one is done with one layer, or with all, when this one has listed the files.
+        let others: BTreeSet<Digest> =
+            steps.values().flatten().copied().take(if both { 2 } else { 1 }).collect();
+        let other = Places::new(&path, "boot");
+        MEANWHILE.set(Some(Box::new(move || {
+            other.commit(&others, &Steps::new()).unwrap();
+        })));
+        Places::new(&path, "boot").commit(&BTreeSet::new(), &steps).unwrap();
+        assert!(MEANWHILE.take().is_none());
+        let plain = Store::open(&path, Normalise::default()).unwrap();
+        assert!(steps.keys().all(|key| is_whole(&plain, key)));
+    }
 }
 
 #[test]
