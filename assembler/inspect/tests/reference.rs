@@ -1,5 +1,7 @@
 //! Images made by reference tools, read by this crate.
 
+#![allow(clippy::unwrap_used, reason = "a test fails where something is not as expected")]
+
 mod common;
 
 use std::{

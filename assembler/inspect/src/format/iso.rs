@@ -35,7 +35,7 @@ struct Volume {
 }
 
 /// Opens an image: `files`, `boot` (El Torito) and `partitions`.
-pub(super) fn open(context: &Context, bytes: &Bytes) -> Result<Container> {
+pub(super) fn open(bytes: &Bytes) -> Result<Container> {
     let mut container = Container::new("iso9660");
     let mut primary = None;
     let mut catalog = None;
@@ -102,7 +102,6 @@ pub(super) fn open(context: &Context, bytes: &Bytes) -> Result<Container> {
         });
         container.nodes.push(Node::folder("partitions", inner.collect()));
     }
-    let _ = context;
     Ok(container)
 }
 
@@ -257,7 +256,7 @@ impl Folder {
         let mut node = Node::new(name, kind);
         node.meta.mode = extra.mode.map(|mode| mode & 0o7777);
         node.meta.owner = extra.owner;
-        node.meta.links = extra.links.filter(|_| kind == Kind::File);
+        node.meta.links = extra.links.filter(|links| kind == Kind::File && *links > 1);
         node.meta.device = extra.device;
         node.meta.target = extra.target;
         node.meta.mtime = Some((extra.mtime.unwrap_or_else(|| seconds(&entry.time)), 0));

@@ -31,7 +31,7 @@ pub(crate) fn open(context: &Context, bytes: &Bytes) -> Result<Option<Container>
     let starts = |magic: &[u8]| head.starts_with(magic);
     // An ISO that boots from a stick has a partition table, and may begin with an EFI program.
     if iso::is(bytes)? {
-        return iso::open(context, bytes).map(Some);
+        return iso::open(bytes).map(Some);
     }
     if starts(b"\x7fELF") {
         return elf::open(context, bytes).map(Some);
