@@ -214,7 +214,9 @@ fn copy_tree(from: &Path, to: &Path, round: &Round, is_top: bool) -> std::io::Re
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let name = entry.file_name();
-        if !(is_top && LEFT.iter().any(|left| name == *left)) {
+        // A cache within the project holds the copy itself.
+        let holds_copy = to.starts_with(entry.path());
+        if !holds_copy && !(is_top && LEFT.iter().any(|left| name == *left)) {
             entries.insert(name, entry.path());
         }
     }
