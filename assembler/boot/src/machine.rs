@@ -208,8 +208,8 @@ impl Machine {
             _ if self.model == Model::Microvm => "microvm,acpi=off".to_owned(),
             Arch::X86_64 => "q35,vmport=off".to_owned(),
             Arch::Arm64 => "virt".to_owned(),
-            // By ACPI, Linux 6.12 gets no interrupts of this machine's serial port: it prints, and
-            // what programs write does not come through. By the device tree all is well.
+            // Where ACPI describes this machine to Linux 6.12, what the kernel prints comes through
+            // its serial port, and what programs write does not.
             Arch::Riscv64 => "virt,acpi=off".to_owned(),
         };
         machine.push_str(if kvm { ",accel=kvm" } else { ",accel=tcg" });
