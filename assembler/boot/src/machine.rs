@@ -207,10 +207,7 @@ impl Machine {
             // With ACPI it would have no timer that needs no hypervisor's help.
             _ if self.model == Model::Microvm => "microvm,acpi=off".to_owned(),
             Arch::X86_64 => "q35,vmport=off".to_owned(),
-            Arch::Arm64 => "virt".to_owned(),
-            // Where ACPI describes this machine to Linux 6.12, what the kernel prints comes through
-            // its serial port, and what programs write does not.
-            Arch::Riscv64 => "virt,acpi=off".to_owned(),
+            Arch::Arm64 | Arch::Riscv64 => "virt".to_owned(),
         };
         machine.push_str(if kvm { ",accel=kvm" } else { ",accel=tcg" });
         args.add(["-nodefaults", "-no-user-config", "-display", "none", "-nic", "none"]);
