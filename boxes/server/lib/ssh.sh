@@ -25,10 +25,11 @@ start_ssh() {
 
 # Whole or not there, whenever the power goes.
 make_host_key() {
-    rm -f "$HOST_KEY" "$HOST_KEY.new"
+    rm -f "$HOST_KEY.new" "$HOST_KEY.new.pub"
     dropbearkey -t ed25519 -f "$HOST_KEY.new" >/dev/null 2>&1
     sync
     mv "$HOST_KEY.new" "$HOST_KEY"
+    rm -f "$HOST_KEY.new.pub"
     sync
 }
 
