@@ -212,7 +212,15 @@ impl Writer<'_> {
             size: composition.disk.size,
             ..disk::Params::new(*composition.digest())
         };
-        let esp = fat::layout(&tree, &esp_params).map_err(Error::Fat)?;
+        let esp = fat::layout(&tree, &esp_params).map_err(|error| match error {
+            // In the words of box.toml, with what would do.
+            fat::Error::TooSmall { size, .. } => {
+                let params = fat::Params { size: None, ..self.disk_fat_params() };
+                let needed = fat::layout(&tree, &params).map_or(0, |esp| esp.len());
+                Error::EspTooSmall { size: size >> 20, needed: needed.div_ceil(1 << 20) }
+            }
+            error => Error::Fat(error),
+        })?;
         let unset = code.map(BiosCode::unset);
         partitions(&esp, unset.as_ref(), &mut |all| {
             let laid = disk::layout(all, &params).map_err(Error::Disk)?;

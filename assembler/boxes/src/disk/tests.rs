@@ -182,6 +182,30 @@ fn a_root_file_system_that_can_be_written_to() {
 }
 
 #[test]
+fn an_esp_that_is_too_small_is_named_with_what_would_do() {
+    let disk = |size| Disk { size: None, ab: false, partitions: vec![partition(Role::Esp, size)] };
+    let folder = tempfile::tempdir().unwrap();
+    let write = |size| {
+        let mut composition = composition(RootFormat::Initramfs, false, disk(size));
+        // Too much for the first size, whatever it is made of.
+        let noise: Vec<u8> =
+            (0..6u32 << 18).flat_map(|n| n.wrapping_mul(0x9e37_79b1).to_le_bytes()).collect();
+        let path = TreePath::new("noise").unwrap();
+        let kind = Kind::File(Content::from_bytes(noise));
+        composition.rootfs.insert(path, Inode { metadata: Metadata::new(0o644), kind }).unwrap();
+        let scratch = tempfile::tempdir().unwrap();
+        let writer = composition.writer(scratch.path(), 2);
+        writer.write(Output::Disk, folder.path()).map(drop)
+    };
+    let error = write(Some(1 << 20)).unwrap_err().to_string();
+    let start = "the EFI system partition is too small with 1 MiB: write size = \"";
+    let rest = error.strip_prefix(start).unwrap_or_else(|| panic!("{error}"));
+    // What it says to write does.
+    let needed: u64 = rest.split_once('M').unwrap().0.parse().unwrap();
+    write(Some(needed << 20)).unwrap();
+}
+
+#[test]
 fn a_partition_that_begins_as_an_empty_file_system() {
     let var = DiskPartition { ext4: true, ..partition(Role::Var, Some(32 << 20)) };
     let partitions = vec![partition(Role::Esp, None), var, partition(Role::Home, Some(1 << 20))];
