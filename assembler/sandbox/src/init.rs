@@ -71,10 +71,15 @@ fn start(plan: &Plan, fds: &Descriptors) -> Result<c_int, Failure> {
     // SAFETY: `command` is async-signal-safe.
     match unsafe { sys::fork(0) }.during(Step::Fork, 0)? {
         0 => {
-            let failure = command(plan);
+            let failure = command(plan, fds);
             fail(fds.status, &failure)
         }
-        command => Ok(command),
+        command => {
+            for (fd, _) in &fds.passed {
+                sys::close(*fd);
+            }
+            Ok(command)
+        }
     }
 }
 
@@ -184,14 +189,14 @@ fn count_processes(proc: c_int) -> u64 {
 }
 
 /// Becomes the command; returns only when that failed.
-fn command(plan: &Plan) -> Failure {
-    match prepare(plan) {
+fn command(plan: &Plan, fds: &Descriptors) -> Failure {
+    match prepare(plan, fds) {
         Ok(()) => execute(plan),
         Err(failure) => failure,
     }
 }
 
-fn prepare(plan: &Plan) -> Result<(), Failure> {
+fn prepare(plan: &Plan, fds: &Descriptors) -> Result<(), Failure> {
     if plan.terminal {
         sys::take_terminal(0).during(Step::Terminal, 0)?;
     } else {
@@ -203,6 +208,9 @@ fn prepare(plan: &Plan) -> Result<(), Failure> {
     sys::umask(0o022);
     for (index, (resource, limit)) in plan.rlimits.iter().enumerate() {
         sys::setrlimit(*resource, limit).during(Step::Limit, index)?;
+    }
+    for (fd, number) in &fds.passed {
+        sys::dup2(*fd, *number).during(Step::Descriptors, 4)?;
     }
     sys::personality(plan.persona).during(Step::Personality, 0)?;
     // Before capabilities go: a directory without permissions is root's to enter.
@@ -220,7 +228,7 @@ fn prepare(plan: &Plan) -> Result<(), Failure> {
     }
     sys::capset(plan.capabilities).during(Step::Capabilities, 2)?;
     sys::seccomp(&plan.filter).during(Step::Filter, 0)?;
-    // Whatever is open besides the standard ones closes at execution.
+    // Whatever is open besides the standard ones and those passed closes at execution.
     sys::set_signal_mask(0);
     Ok(())
 }

@@ -16,7 +16,7 @@
 //!   empty /sys; /tmp is part of the layers, and what is left there stays.
 //! - **Network.** A loopback interface, which is up, or the host's network: [`Spec::network`].
 //! - **Fixed.** Host name `stagex`, umask 022, no randomised addresses, default signals, a
-//!   session of its own, an 8 MiB stack, no inherited descriptors, and exactly [`Spec::env`].
+//!   session of its own, an 8 MiB stack, no descriptors but [`Spec::descriptors`], and exactly [`Spec::env`].
 //! - **Forbidden.** Mounting, new namespaces, kernel modules, bpf, perf events, keys, clocks
 //!   (EPERM); io_uring (ENOSYS); sockets other than Unix, IPv4, IPv6 and route netlink
 //!   (EAFNOSUPPORT); feeding a terminal input. ptrace(2) within the sandbox is allowed, as test

@@ -128,6 +128,14 @@ impl Plan {
             env.push([name.as_bytes(), b"=", value.as_bytes()].concat());
         }
         let env = c_strings(env.iter().map(|e| OsStr::from_bytes(e)), "a variable")?;
+        let mut numbers: Vec<i32> = spec.descriptors.iter().map(|(number, _)| *number).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        if numbers.len() != spec.descriptors.len()
+            || numbers.first().is_some_and(|first| *first < 3)
+        {
+            return Err(invalid("descriptors have numbers of their own, from 3 on".to_owned()));
+        }
         if !spec.cwd.is_absolute() {
             return Err(invalid(format!("working directory {} is not absolute", show(&spec.cwd))));
         }
@@ -401,6 +409,8 @@ pub(crate) struct Descriptors {
     pub(crate) lifeline: c_int,
     /// Where output goes; -1 with a terminal.
     pub(crate) output: c_int,
+    /// What the command finds open: the descriptor, and its number inside.
+    pub(crate) passed: Vec<(c_int, c_int)>,
     /// The above and the standard ones kept, sorted.
     pub(crate) keep: Vec<c_int>,
 }

@@ -72,6 +72,25 @@ pub(crate) fn run_plan(
     let started = Instant::now();
     let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(io_error("make a pipe"));
     let (status, status_end) = pipe()?;
+    // Above the numbers that they get inside, so that none is overwritten before it is used.
+    let above = spec.descriptors.iter().map(|(number, _)| number.saturating_add(1)).max();
+    let above = above.unwrap_or(3);
+    let raise = |fd: &OwnedFd| {
+        rustix::io::fcntl_dupfd_cloexec(fd, above).map_err(io_error("pass a descriptor on"))
+    };
+    let passed = spec
+        .descriptors
+        .iter()
+        .map(|(number, fd)| Ok((raise(fd)?, *number)))
+        .collect::<Result<Vec<_>, Error>>()?;
+    let status_end = if passed.is_empty() {
+        status_end
+    } else {
+        let raised = raise(&status_end)?;
+        // Its end must show once the child's is closed.
+        drop(status_end);
+        raised
+    };
     let (lifeline_end, lifeline) = pipe()?;
     let (output, output_end) = match stdio {
         Stdio::Terminal => (None, None),
@@ -81,9 +100,11 @@ pub(crate) fn run_plan(
         status: status_end.as_raw_fd(),
         lifeline: lifeline_end.as_raw_fd(),
         output: output_end.as_ref().map_or(-1, AsRawFd::as_raw_fd),
+        passed: passed.iter().map(|(fd, number)| (fd.as_raw_fd(), *number)).collect(),
         keep: Vec::new(),
     };
     fds.keep.extend([fds.status, fds.lifeline]);
+    fds.keep.extend(fds.passed.iter().map(|(fd, _)| fd));
     match output_end {
         Some(_) => fds.keep.push(fds.output),
         None => fds.keep.extend([0, 1, 2]),
@@ -94,7 +115,7 @@ pub(crate) fn run_plan(
     let disk = DiskWatch::new(spec)?;
     let terminal = plan.terminal.then(Terminal::save).flatten();
     let init = start(plan, &fds)?;
-    drop((status_end, lifeline_end, output_end));
+    drop((status_end, lifeline_end, output_end, passed));
 
     let mut run = Run {
         init: Some(init),

@@ -1,7 +1,9 @@
 //! What to run, and in what.
 
 use std::ffi::OsString;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A command and the sandbox to run it in.
@@ -41,6 +43,8 @@ pub struct Spec {
     pub network: bool,
     /// What the command may use up.
     pub limits: Limits,
+    /// Descriptors of the caller that the command finds open, each under its own number, from 3 on.
+    pub descriptors: Vec<(i32, Arc<OwnedFd>)>,
 }
 
 impl Spec {
@@ -64,6 +68,7 @@ impl Spec {
             personality: Personality::Native,
             network: false,
             limits: Limits::default(),
+            descriptors: Vec::new(),
         }
     }
 }

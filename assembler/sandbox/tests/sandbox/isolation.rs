@@ -107,3 +107,38 @@ fn inherited_descriptors_are_closed() {
     assert!(text.starts_with("0\n1\n2\n"), "{text}");
     assert!(!text.contains("bin"), "{text}");
 }
+
+#[test]
+fn descriptors_are_passed_on_purpose_under_their_numbers() {
+    use rustix::pipe::{PipeFlags, pipe_with};
+    use std::sync::Arc;
+    let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+    rustix::io::write(&writer, b"from outside\n").unwrap();
+    let (reader, inside) = (Arc::new(reader), Arc::new(writer));
+    let mut root = Root::new();
+    // Numbers that the sandbox's own descriptors may have, in either order.
+    for (read, write) in [(198, 199), (4, 3), (7, 5)] {
+        root.spec.descriptors = vec![(read, reader.clone()), (write, inside.clone())];
+        let text = root.sh(&format!(
+            "ls /proc/self/fd | tr '\\n' ' '; head -n 1 <&{read}; echo from outside >&{write}"
+        ));
+        let mut open = [0, 1, 2, read, write].map(|fd: i32| fd.to_string());
+        open.sort_unstable();
+        // `ls` has the folder open as well.
+        let listed: Vec<&str> =
+            text.split(' ').filter(|word| open.iter().any(|fd| fd == word)).collect();
+        assert_eq!(listed, open, "{text}");
+        assert!(text.ends_with("from outside\n"), "{text}");
+        assert_eq!(text.split(' ').count(), open.len() + 1 + 2, "{text}");
+    }
+    root.spec.descriptors = vec![(2, reader.clone())];
+    assert!(matches!(root.try_run(), Err(stagex_sandbox::Error::Invalid { .. })));
+    root.spec.descriptors = vec![(9, reader), (9, inside)];
+    assert!(matches!(root.try_run(), Err(stagex_sandbox::Error::Invalid { .. })));
+    // A command that cannot be executed is told all the same.
+    let mut root = Root::new();
+    let (_reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+    root.spec.descriptors = vec![(4, Arc::new(writer))];
+    root.spec.argv = vec!["/nothing".into()];
+    assert!(matches!(root.try_run(), Err(stagex_sandbox::Error::NoProgram { .. })));
+}
