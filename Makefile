@@ -20,6 +20,11 @@ stagex:
 bootstrap: stagex
 	@$(STAGEX) bootstrap
 
+# Rebuilds what changed since it was locked in digests/, and compares; `make clean reproduce` all of
+# it, in a store that begins empty.
+reproduce: stagex
+	@$(STAGEX) digests $(if $(filter clean,$(MAKECMDGOALS)),--afresh)
+
 check: stagex
 	@$(STAGEX) check
 
@@ -45,4 +50,4 @@ clean:
 help: stagex
 	@$(STAGEX) --help
 
-.PHONY: box stagex bootstrap check fetch test test-full bench clean help
+.PHONY: box stagex bootstrap reproduce check fetch test test-full bench clean help

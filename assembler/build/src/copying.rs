@@ -63,6 +63,9 @@ impl Evaluation<'_> {
             },
             None => Origin::Context,
         };
+        if self.gathering && matches!(origin, Origin::Image(_)) {
+            return Ok(());
+        }
         let request = Request {
             sources: self.items(&copy.sources, None)?,
             chown: self.word(copy.chown.as_ref())?,
@@ -204,6 +207,14 @@ impl Evaluation<'_> {
             Origin::Context => self.recipe.context()?.tree().clone(),
         };
         let selected = select(&tree, request).map_err(fail)?;
+        if self.gathering {
+            for item in &selected {
+                if let Selected::Path(path) = item {
+                    self.inputs.read_context(self.recipe.context()?, path)?;
+                }
+            }
+            return Ok(());
+        }
         // Known by exactly what is copied.
         let excluded = exclusion(&request.exclude);
         let mut parts = Vec::new();
@@ -229,6 +240,7 @@ impl Evaluation<'_> {
         }
         let _guard = self.engine.store.lock_step(&key)?;
         if !self.recall(&key)? {
+            let _slot = self.engine.slot(step)?;
             self.engine.observer.step_started(&step.name, None);
             let tree = match origin {
                 Origin::Context => self.with_sources(&selected)?,

@@ -25,10 +25,12 @@ use stagex_tree::{Digest, Tree};
 use crate::{
     Error, archive,
     context::Context,
+    jobs::{Pool, Slot},
     observe::Observer,
     schedule,
     scope::Arguments,
-    stage::{self, Built, Step},
+    stage::{self, Built, Purpose, Step},
+    timing::Past,
 };
 
 /// How soon downloads learn that the user stopped the build.
@@ -44,8 +46,13 @@ pub struct Options {
     pub architecture: Architecture,
     /// What this machine is: what `$BUILDPLATFORM` names, and what commands run on.
     pub machine: Architecture,
-    /// How many stages to build at once.
+    /// How many jobs to do at once: steps, and the jobs of the makes that they run.
     pub jobs: usize,
+    /// How many bytes of memory there are for steps that run beside each other. Those that once
+    /// needed more together run one after the other.
+    pub memory: Option<u64>,
+    /// What packages are built with, by its name; only told, the catalogue knows what it means.
+    pub toolchain: Option<String>,
     /// Whether packages that ask for the network in a RUN get it.
     pub allow_network: bool,
     /// What one command may use up.
@@ -130,11 +137,17 @@ pub struct Engine<'a> {
     pub(crate) cancel: Cancel,
     /// The same switch for downloads.
     stop: &'a AtomicBool,
+    /// What steps wait for before they run.
+    pub(crate) pool: Pool,
+    /// What steps used before.
+    pub(crate) past: Mutex<Past>,
     results: Mutex<BTreeMap<Unit, Arc<Built>>>,
+    /// Units that are not built, and what can be said of them all the same.
+    pub(crate) provisional: Mutex<BTreeMap<Unit, Arc<Built>>>,
     used: Mutex<BTreeSet<Digest>>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // What is behind these locks is whole at any moment.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -184,11 +197,14 @@ impl<'a> Engine<'a> {
             recipes,
             store: parts.store,
             fetcher: parts.fetcher,
+            pool: Pool::new(options.jobs, options.memory),
+            past: Mutex::default(),
             options,
             observer: parts.observer,
             cancel: parts.cancel,
             stop: parts.stop,
             results: Mutex::default(),
+            provisional: Mutex::default(),
             used: Mutex::default(),
         }
     }
@@ -204,7 +220,8 @@ impl<'a> Engine<'a> {
     ) -> Result<BTreeMap<String, Arc<Built>>, Vec<Error>> {
         let one = |error| vec![error];
         let wanted = self.units_of(targets)?;
-        self.build_units(wanted.values())?;
+        let built = self.build_units(wanted.values())?;
+        self.record_inputs(wanted.values(), &built).map_err(one)?;
         // What the roots name is on disk before they are.
         self.store.settle().map_err(|error| one(error.into()))?;
         let used: Vec<Root> = lock(&self.used).iter().copied().map(Root::Step).collect();
@@ -215,6 +232,7 @@ impl<'a> Engine<'a> {
 
     /// Builds every stage of a package, for a look inside; in the order of the Containerfile.
     pub fn build_stages(&self, package: &str) -> Result<Vec<Arc<Built>>, Vec<Error>> {
+        let package = self.catalogue.stand_in(package);
         let count = self.recipes.get(package).map(|recipe| recipe.containerfile.stages.len());
         let units: Vec<Unit> = match count {
             Some(count) => {
@@ -233,7 +251,7 @@ impl<'a> Engine<'a> {
     pub fn build_whole(&self, root: &str, target: &str) -> Result<Vec<Stage>, Vec<Error>> {
         let one = |error| vec![error];
         self.build(root, &[target.to_owned()])?;
-        let unit = self.unit_of(target, &self.target()).map_err(one)?;
+        let unit = self.wanted(target).map_err(one)?;
         let (order, _) = self.order([&unit].into_iter()).map_err(one)?;
         let mut stages = Vec::new();
         for unit in order {
@@ -248,7 +266,7 @@ impl<'a> Engine<'a> {
 
     /// The archives among a package's sources, each unpacked: file name and tree.
     pub fn unpacked_sources(&self, package: &str) -> Result<Vec<(String, Tree)>, Error> {
-        let unit = self.unit_of(package, &self.target())?;
+        let unit = self.wanted(package)?;
         let recipe = self.recipe(&unit)?;
         let sources: Vec<_> = recipe.package.sources.values().collect();
         let all: Vec<Digest> = sources.iter().map(|source| source.hash).collect();
@@ -279,25 +297,27 @@ impl<'a> Engine<'a> {
             .map_err(|errors| errors.into_iter().map(Error::from).collect())
     }
 
+    /// Builds units; gives the packages of which something was missing.
     pub(crate) fn build_units<'u>(
         &self,
         units: impl Iterator<Item = &'u Unit>,
-    ) -> Result<(), Vec<Error>> {
+    ) -> Result<BTreeSet<String>, Vec<Error>> {
         let one = |error| vec![error];
         let (order, needs) = self.order(units).map_err(one)?;
         let mut missing = Vec::new();
         for unit in &order {
             let recipe = self.recipe(unit).map_err(one)?;
-            match stage::evaluate(self, recipe, unit, true).map_err(one)? {
-                Some(built) => drop(lock(&self.results).insert(unit.clone(), Arc::new(built))),
+            match stage::evaluate(self, recipe, unit, Purpose::Plan).map_err(one)? {
+                Some(found) => self.put_result(unit, found.built),
                 None => missing.push(unit),
             }
         }
         let packages: BTreeSet<&str> = order.iter().map(|unit| &unit.package[..]).collect();
         let to_build: BTreeSet<&str> = missing.iter().map(|unit| &unit.package[..]).collect();
         self.observer.planned(to_build.len(), packages.len());
+        let built = to_build.iter().map(|package| (*package).to_owned()).collect();
         if missing.is_empty() {
-            return Ok(());
+            return Ok(built);
         }
         let scratch = self.store.scratch().map_err(|error| one(error.into()))?;
         stagex_sandbox::probe(scratch.path()).map_err(|error| one(error.into()))?;
@@ -310,10 +330,13 @@ impl<'a> Engine<'a> {
                 needs.filter_map(|need| numbers.get(need).copied()).collect()
             })
             .collect();
-        let costs = self.costs(&missing).map_err(one)?;
+        let past = self.past(&to_build).map_err(one)?;
+        let costs = self.costs(&missing, &past).map_err(one)?;
+        *lock(&self.past) = past;
         let requests: Vec<Request> =
             to_build.iter().flat_map(|package| self.requests(package)).collect();
         let finished = AtomicBool::new(false);
+        self.pool.open();
         let outcome = std::thread::scope(|scope| {
             // Downloads run ahead of the steps that need them. An error is told by the step that
             // does; what no step needs may fail.
@@ -329,11 +352,14 @@ impl<'a> Engine<'a> {
                     std::thread::park_timeout(STOP_INTERVAL);
                 }
             });
+            scope.spawn(|| self.pool.serve());
+            let _close = self.pool.close_later();
             let outcome = schedule::run(&dependencies, &costs, self.options.jobs, |number| {
                 let Some(unit) = missing.get(number) else { return Ok(()) };
                 let recipe = self.recipe(unit)?;
-                let built = stage::evaluate(self, recipe, unit, false)?.unwrap_or_default();
-                lock(&self.results).insert((*unit).clone(), Arc::new(built));
+                if let Some(found) = stage::evaluate(self, recipe, unit, Purpose::Build)? {
+                    self.put_result(unit, found.built);
+                }
                 Ok(())
             });
             finished.store(true, Ordering::Relaxed);
@@ -341,7 +367,7 @@ impl<'a> Engine<'a> {
             outcome
         });
         if outcome.failures.is_empty() {
-            return Ok(());
+            return Ok(built);
         }
         let mut errors: Vec<Error> = outcome.failures.into_iter().map(|(_, error)| error).collect();
         // What was stopped because something else failed says nothing.
@@ -412,7 +438,10 @@ impl<'a> Engine<'a> {
         &self,
         targets: &[String],
     ) -> Result<BTreeMap<String, Unit>, Vec<Error>> {
-        let node = |id: &String| Node { id: id.clone(), platform: self.target() };
+        let node = |id: &String| {
+            let id = self.catalogue.stand_in(id).to_owned();
+            Node { id, platform: self.target() }
+        };
         let nodes: Vec<Node> = targets.iter().map(node).collect();
         self.catalogue.plan(&nodes, &self.machine()).map_err(|errors: Diagnostics| {
             let all = self.unreadable().into_iter().chain(errors);
@@ -420,7 +449,7 @@ impl<'a> Engine<'a> {
         })?;
         let mut units = BTreeMap::new();
         for target in targets {
-            let unit = self.unit_of(target, &self.target()).map_err(|error| vec![error])?;
+            let unit = self.wanted(target).map_err(|error| vec![error])?;
             units.insert(target.clone(), unit);
         }
         Ok(units)
@@ -454,7 +483,12 @@ impl<'a> Engine<'a> {
         Ok(Unit { package: entry.id.clone(), stage, platform })
     }
 
-    fn target(&self) -> Platform {
+    /// The stage that the image `id` is built from when somebody asks for it by its name.
+    pub(crate) fn wanted(&self, id: &str) -> Result<Unit, Error> {
+        self.unit_of(self.catalogue.stand_in(id), &self.target())
+    }
+
+    pub(crate) fn target(&self) -> Platform {
         Platform::linux(self.options.architecture)
     }
 
@@ -502,6 +536,15 @@ impl<'a> Engine<'a> {
         lock(&self.results).get(unit).cloned()
     }
 
+    pub(crate) fn put_result(&self, unit: &Unit, built: Built) {
+        lock(&self.results).insert(unit.clone(), Arc::new(built));
+    }
+
+    /// The result of a unit, or, where only inputs are looked at, what is known of it.
+    pub(crate) fn known(&self, unit: &Unit) -> Option<Arc<Built>> {
+        self.result(unit).or_else(|| lock(&self.provisional).get(unit).cloned())
+    }
+
     /// Notes a step that this build uses.
     pub(crate) fn used(&self, key: &Digest) {
         lock(&self.used).insert(*key);
@@ -546,8 +589,19 @@ impl<'a> Engine<'a> {
         Ok(self.fetcher.fetch_one(&request, &Downloads(self.observer), self.stop)?)
     }
 
+    /// Waits until a step may run.
+    pub(crate) fn slot(&self, step: &Step<'_>) -> Result<Slot<'_>, Error> {
+        let memory = lock(&self.past).memory(&step.name.package, &step.name.text);
+        self.pool.enter(memory, &self.cancel).ok_or(Error::Cancelled)
+    }
+
     /// Where a step's log goes; its folder is made.
-    pub(crate) fn log_path(&self, step: &Step<'_>, key: &Digest) -> Result<PathBuf, Error> {
+    pub(crate) fn log_path(
+        &self,
+        step: &Step<'_>,
+        key: &Digest,
+        again: bool,
+    ) -> Result<PathBuf, Error> {
         let folder = self.options.logs.join(&step.name.package);
         std::fs::create_dir_all(&folder)
             .map_err(|error| Error::Io { path: folder.clone(), error })?;
@@ -557,7 +611,9 @@ impl<'a> Engine<'a> {
             .chars()
             .map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' })
             .collect();
-        Ok(folder.join(format!("{stage}-{:02}-{}.log", step.name.number, &key.hex()[..8])))
+        let again = if again { "-again" } else { "" };
+        let number = step.name.number;
+        Ok(folder.join(format!("{stage}-{number:02}-{}{again}.log", &key.hex()[..8])))
     }
 }
 

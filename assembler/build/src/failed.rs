@@ -10,7 +10,7 @@ use stagex_oci::{Root, Scratch, Store};
 use stagex_sandbox::Spec;
 use stagex_tree::Digest;
 
-use crate::{Error, running::roots};
+use crate::{Error, jobs, running::roots};
 
 /// A failed step, as it was when its command ended. One is kept for each package.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,7 +45,13 @@ impl Failed {
         let failed = Self {
             layers: layers.iter().map(Digest::hex).collect(),
             argv: spec.argv.iter().map(|argument| text(argument)).collect(),
-            environment: spec.env.iter().map(|(name, value)| (text(name), text(value))).collect(),
+            environment: spec
+                .env
+                .iter()
+                // A shell has no job server.
+                .filter(|(_, value)| value != jobs::MAKEFLAGS)
+                .map(|(name, value)| (text(name), text(value)))
+                .collect(),
             workdir: spec.cwd.clone(),
             uid: spec.uid,
             gid: spec.gid,

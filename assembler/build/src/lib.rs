@@ -5,13 +5,18 @@
 //! key is known is not run: the key is a hash of everything it can see. Stages that do not wait
 //! for each other run at the same time.
 
+mod again;
 mod archive;
+mod compare;
 mod context;
 mod copying;
 mod engine;
 mod error;
+mod explain;
 mod failed;
+mod jobs;
 pub mod ladder;
+pub mod lock;
 pub mod observe;
 mod place;
 mod running;
@@ -21,9 +26,12 @@ mod stage;
 pub mod timing;
 mod user;
 
+pub use again::Varied;
+pub use compare::{Difference, first_difference};
 pub use context::{ContextError, read_folder};
 pub use engine::{Engine, Options, Parts, Stage, Unit};
 pub use error::{Error, StepFailure};
+pub use explain::{Cause, Explained};
 pub use failed::{Failed, shell_in};
 pub use running::roots;
 pub use stage::{Built, Ran};

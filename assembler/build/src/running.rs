@@ -22,6 +22,7 @@ use crate::{
     engine::Engine,
     error::{self, StepFailure},
     failed::Failed,
+    jobs,
     observe::Usage,
     place,
     stage::{Evaluation, Ran, Step},
@@ -51,6 +52,9 @@ impl Evaluation<'_> {
     pub(crate) fn run(&mut self, step: &Step<'_>, run: &Run) -> Result<(), Error> {
         if run.security == Security::Insecure {
             return Err(self.error(step.span, "--security=insecure is never granted").into());
+        }
+        if self.gathering {
+            return self.gather_mounts(step, run);
         }
         let network = self.network(step, run)?;
         let (root, before) = (self.state.layers.clone(), self.state.usage);
@@ -101,7 +105,7 @@ impl Evaluation<'_> {
             "mounts": mounts.iter().map(Prepared::describe).collect::<Vec<_>>(),
             "sandbox": stagex_sandbox::VERSION,
         }));
-        if self.recall(&key)? {
+        if !self.again && self.recall(&key)? {
             return Ok(());
         }
         if self.planning {
@@ -109,9 +113,10 @@ impl Evaluation<'_> {
             return Ok(());
         }
         let _guard = self.engine.store.lock_step(&key)?;
-        if self.recall(&key)? {
+        if !self.again && self.recall(&key)? {
             return Ok(());
         }
+        let mut slot = self.engine.slot(step)?;
         let (argv, script) = self.argv(invocation);
         let (uid, gid) = match &self.state.config.user.clone()[..] {
             "" => (0, 0),
@@ -120,12 +125,18 @@ impl Evaluation<'_> {
         };
         let scratch = self.engine.store.scratch()?;
         let roots = roots(self.engine.store, &self.state.layers)?;
-        let mut spec =
-            Spec::new(roots, folder(&scratch, "upper")?, folder(&scratch, "work")?, argv);
+        let mut spec = Spec::new(roots, self.upper(&scratch)?, folder(&scratch, "work")?, argv);
         spec.env = environment
             .iter()
             .map(|(name, value)| (OsString::from(name), OsString::from(value)))
             .collect();
+        spec.descriptors = slot
+            .pipe(scratch.path())
+            .map_err(|error| Error::Io { path: scratch.path().to_owned(), error })?;
+        // No part of the key, as it is the same everywhere and must not show in what is built.
+        if !environment.contains_key("MAKEFLAGS") {
+            spec.env.push(("MAKEFLAGS".into(), jobs::MAKEFLAGS.into()));
+        }
         spec.cwd = PathBuf::from(workdir);
         (spec.uid, spec.gid) = (uid, gid);
         spec.network = network;
@@ -138,6 +149,29 @@ impl Evaluation<'_> {
             spec.mounts.push(mount.make(self.engine, &scratch, at)?);
         }
         self.execute(step, &key, &spec, scratch)
+    }
+
+    /// Where the command's changes go: when it runs once more, a place with another path.
+    fn upper(&self, scratch: &Scratch) -> Result<PathBuf, Error> {
+        if !self.again {
+            return folder(scratch, "upper");
+        }
+        folder(scratch, "elsewhere")?;
+        folder(scratch, "elsewhere/where-the-path-is-a-longer-one")
+    }
+
+    /// Notes the files of the package's folder that the mounts of a command show it.
+    fn gather_mounts(&mut self, step: &Step<'_>, run: &Run) -> Result<(), Error> {
+        for mount in &run.mounts {
+            let spec = mount.resolve(&|name: &str| self.scope.get(name))?;
+            if spec.kind == MountKind::Bind && mount.from().is_none() {
+                let path = TreePath::new(&spec.source)
+                    .map_err(|error| self.error(step.span, error.to_string()))?;
+                let context = self.recipe.context()?;
+                self.inputs.read_context(context, &path)?;
+            }
+        }
+        Ok(())
     }
 
     /// The words of a command, and the script that it needs as a file.
@@ -162,7 +196,7 @@ impl Evaluation<'_> {
         spec: &Spec,
         scratch: Scratch,
     ) -> Result<(), Error> {
-        let log = self.engine.log_path(step, key)?;
+        let log = self.engine.log_path(step, key, self.again)?;
         let file = File::create(&log).map_err(|error| Error::Io { path: log.clone(), error })?;
         self.engine.observer.step_started(&step.name, Some(&log));
         let outcome =
@@ -189,6 +223,10 @@ impl Evaluation<'_> {
         }
         let options = Adopt { owner: Owner::ROOT, lower: &self.state.layers };
         let layer = self.engine.store.adopt(&spec.upper, options)?;
+        if self.again {
+            self.engine.observer.step_finished(&step.name, Usage::default());
+            return self.compare(step, key, layer.digest);
+        }
         self.push_layer(layer.digest)?;
         let usage = Usage {
             cpu: outcome.cpu_user + outcome.cpu_system,

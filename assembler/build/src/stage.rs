@@ -17,15 +17,17 @@ use stagex_tree::{Digest, Tree, TreePath};
 
 use crate::{
     Error,
+    again::Varied,
     copying::Origin,
     engine::{Base, Engine, Recipe, Unit},
+    explain::Inputs,
     observe::{StepName, Usage},
     place,
     scope::{Arguments, Scope},
 };
 
 /// Part of every key: raised when the meaning of an instruction changes.
-const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 2;
 /// The shell of instructions in shell form.
 const SHELL: [&str; 2] = ["/bin/sh", "-c"];
 
@@ -86,8 +88,36 @@ pub(crate) struct Evaluation<'a> {
     merged: Option<Arc<Tree>>,
     /// Whether nothing may be built, only looked up.
     pub(crate) planning: bool,
+    /// Whether what commands gave is compared with what they give now.
+    pub(crate) again: bool,
+    /// Whether only inputs are looked at.
+    pub(crate) gathering: bool,
+    pub(crate) varied: Vec<Varied>,
+    pub(crate) inputs: Inputs,
     /// Whether something was missing while planning.
     missing: bool,
+}
+
+/// What a stage is evaluated for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To have its result.
+    Build,
+    /// To know whether its result is in the store.
+    Plan,
+    /// To run its commands once more.
+    Again,
+    /// To know what goes into it; the layers that come out mean nothing.
+    Gather,
+}
+
+/// What evaluating a stage gave.
+pub(crate) struct Evaluated {
+    pub(crate) built: Built,
+    /// The commands that gave something else than before.
+    pub(crate) varied: Vec<Varied>,
+    /// What goes into it.
+    pub(crate) inputs: Inputs,
 }
 
 /// Evaluates a stage whose inputs are all done; `None` if, while planning, something is missing.
@@ -95,8 +125,8 @@ pub(crate) fn evaluate(
     engine: &Engine<'_>,
     recipe: &Recipe<'_>,
     unit: &Unit,
-    planning: bool,
-) -> Result<Option<Built>, Error> {
+    purpose: Purpose,
+) -> Result<Option<Evaluated>, Error> {
     let index = unit.stage;
     let document = &recipe.containerfile.document;
     let Some(stage) = recipe.containerfile.stages.get(index) else { return Ok(None) };
@@ -111,7 +141,7 @@ pub(crate) fn evaluate(
             };
             Built { config, ..Built::default() }
         }
-        Base::Unit(base) => match engine.result(&base) {
+        Base::Unit(base) => match engine.known(&base) {
             Some(built) => {
                 let mut state =
                     Built { usage: Usage::default(), ran: Vec::new(), ..(*built).clone() };
@@ -143,7 +173,11 @@ pub(crate) fn evaluate(
         links: link,
         state,
         merged: None,
-        planning,
+        planning: purpose == Purpose::Plan,
+        again: purpose == Purpose::Again,
+        gathering: purpose == Purpose::Gather,
+        varied: Vec::new(),
+        inputs: Inputs::default(),
         missing: false,
     };
     let stage_name = match &stage.name {
@@ -174,10 +208,18 @@ pub(crate) fn evaluate(
             return Ok(None);
         }
     }
-    let mut state = evaluation.state;
-    state.declared.clone_from(evaluation.scope.declared());
-    state.seeds.extend(seed_of(&state.config));
-    Ok(Some(state))
+    let Evaluation { state: mut built, scope, varied, mut inputs, .. } = evaluation;
+    built.declared.clone_from(scope.declared());
+    built.seeds.extend(seed_of(&built.config));
+    if purpose == Purpose::Gather {
+        let given = |name: &String| recipe.arguments.contains_key(name);
+        let declared = built.declared.iter().filter(|(name, _)| given(name));
+        inputs
+            .arguments
+            .extend(declared.filter_map(|(name, value)| Some((name.clone(), value.clone()?))));
+        inputs.read_recipe(document, &stage_name, stage);
+    }
+    Ok(Some(Evaluated { built, varied, inputs }))
 }
 
 /// An instruction as records and people know it.
@@ -317,7 +359,7 @@ impl<'a> Evaluation<'a> {
         let text = self.expand(word)?;
         let path = self.path(&text).map_err(|error| word.error(error.to_string()))?;
         self.state.config.workdir = path.to_string();
-        if path.is_root() {
+        if path.is_root() || self.gathering {
             return Ok(());
         }
         let key = self.key(json!({ "workdir": path.to_string() }));
@@ -352,7 +394,7 @@ impl<'a> Evaluation<'a> {
             }
             Base::Context => Ok(Some(Origin::Context)),
             Base::Scratch => Ok(Some(Origin::Image(Arc::new(Built::default())))),
-            Base::Unit(unit) => match self.engine.result(&unit) {
+            Base::Unit(unit) => match self.engine.known(&unit) {
                 Some(built) => {
                     self.state.seeds.extend(built.seeds.iter().cloned());
                     Ok(Some(Origin::Image(built)))

@@ -192,34 +192,60 @@ impl Engine<'_> {
         Ok(Timings { stages })
     }
 
-    /// What building each unit is thought to take, in milliseconds: what the same instructions of
-    /// the same package took before, the longest that is remembered.
-    pub(crate) fn costs(&self, units: &[&Unit]) -> Result<Vec<u64>, Error> {
-        let packages: BTreeSet<&str> = units.iter().map(|unit| &unit.package[..]).collect();
-        let mut known = BTreeMap::<(String, String), u64>::new();
+    /// What the steps of `packages` used before.
+    pub(crate) fn past(&self, packages: &BTreeSet<&str>) -> Result<Past, Error> {
+        let mut past = Past::default();
         self.store.each_step(|record| {
             let mut fields = record.fields;
-            let wall = fields.get("wall_ms").and_then(|text| text.parse::<u64>().ok());
-            let (Some(wall), Some(package)) = (wall, fields.remove("package")) else { return };
+            let number = |name| fields.get(name).and_then(|text: &String| text.parse::<u64>().ok());
+            let Some(wall) = number("wall_ms") else { return };
+            // The largest process, for each that ran at a time on average.
+            let at_once = number("cpu_ms").unwrap_or(0).div_ceil(wall.max(1)).max(1);
+            let memory = number("max_rss").unwrap_or(0).saturating_mul(at_once);
+            let Some(package) = fields.remove("package") else { return };
             if packages.contains(&package[..]) {
                 let step = fields.remove("step").unwrap_or_default();
-                let longest = known.entry((package, step)).or_default();
-                *longest = wall.max(*longest);
+                let known = past.steps.entry((package, step)).or_default();
+                *known = (wall.max(known.0), memory.max(known.1));
             }
         })?;
+        Ok(past)
+    }
+
+    /// What building each unit is thought to take, in milliseconds: what the same instructions of
+    /// the same package took before.
+    pub(crate) fn costs(&self, units: &[&Unit], past: &Past) -> Result<Vec<u64>, Error> {
         units
             .iter()
             .map(|unit| {
                 let containerfile = self.recipe(unit)?.containerfile;
                 let stage = containerfile.stages.get(unit.stage);
                 let instructions = stage.map(|stage| &stage.instructions[..]).unwrap_or_default();
-                let cost = instructions.iter().filter_map(|instruction| {
+                let cost = instructions.iter().map(|instruction| {
                     let text = stage::first_line(&containerfile.document, instruction.span);
-                    known.get(&(unit.package.clone(), text.to_owned()))
+                    past.get(&unit.package, text).0
                 });
-                Ok(cost.fold(0, |sum: u64, cost| sum.saturating_add(*cost)))
+                Ok(cost.fold(0, u64::saturating_add))
             })
             .collect()
+    }
+}
+
+/// What steps used before, by package and the first line of the instruction: the time on the wall
+/// clock in milliseconds, and the memory in bytes; of several the most.
+#[derive(Debug, Default)]
+pub(crate) struct Past {
+    steps: BTreeMap<(String, String), (u64, u64)>,
+}
+
+impl Past {
+    fn get(&self, package: &str, step: &str) -> (u64, u64) {
+        self.steps.get(&(package.to_owned(), step.to_owned())).copied().unwrap_or_default()
+    }
+
+    /// The memory that a step is thought to need; 0 if that is not known.
+    pub(crate) fn memory(&self, package: &str, step: &str) -> u64 {
+        self.get(package, step).1
     }
 }
 

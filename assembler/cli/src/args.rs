@@ -24,6 +24,7 @@ Examples:
   stagex build core-busybox         build a package and write it to out/core-busybox
   stagex check                      read every recipe and report all that is wrong
   stagex shell core-busybox         look around in a step that failed
+  stagex digests                    compare all that is locked in digests/ with what is built
   stagex report airgap              draw what took how long to build, and the critical path
   stagex fetch                      bring every source into the cache, for building offline
   stagex store gc                   remove from the store what nothing needs
@@ -52,12 +53,15 @@ pub(crate) struct Global {
     /// Leave the network alone
     #[arg(long, global = true)]
     pub(crate) offline: bool,
-    /// Stages to build at once [default: the cores of this machine]
+    /// Jobs at once, in steps and in the makes that they run [default: the cores of this machine]
     #[arg(short, long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) jobs: Option<u16>,
     /// Allow packages that ask for the network in a RUN to have it
     #[arg(long, global = true)]
     pub(crate) allow_network: bool,
+    /// What packages are built with, by its name in stagex.toml [default: the one it says]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) toolchain: Option<String>,
     /// Print results and errors only
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
@@ -77,6 +81,8 @@ pub(crate) enum Command {
     Image(ImageCommand),
     /// Read every recipe of the project, or of a folder of packages, and report all that is wrong
     Check(Check),
+    /// Compare what packages hash to with digests/, or lock it there
+    Digests(Digests),
     /// Bring the sources of packages, or of all, into the cache
     Fetch(Fetch),
     /// Open a shell in what a failed step left, or in what a package is built in
@@ -104,11 +110,15 @@ pub(crate) enum Command {
 Examples:
   stagex build core-busybox
   stagex build user-gnupg core-musl --no-layout
-  stagex build core-musl --arch riscv64")]
+  stagex build core-musl --arch riscv64
+  stagex build user-gnupg --explain")]
 pub(crate) struct Build {
     /// Packages by id, such as core-busybox
     #[arg(required = true, value_name = "PACKAGE")]
     pub(crate) packages: Vec<String>,
+    /// Build nothing: say what would be built, and what changed since it was
+    #[arg(long)]
+    pub(crate) explain: bool,
     /// Do not write OCI image layouts: build into the store only
     #[arg(long)]
     pub(crate) no_layout: bool,
@@ -219,6 +229,37 @@ Examples:
     },
     /// List the boxes of the project
     List,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+digests/<root>.txt holds the digests of packages that are bootstrapped, digests/<seed>/<root>.txt
+those of packages that were built with a foreign seed. A digest that differs ends the command with
+exit code 3; the first file that differs is named if the store still has what was locked.
+
+Examples:
+  stagex digests                            build and compare all that is locked
+  stagex digests --update core-musl         lock what core-musl is now
+  stagex digests --twice core-musl          also run each of its commands once more, and compare
+  stagex digests --afresh                   build all of it in a store that begins empty")]
+pub(crate) struct Digests {
+    /// Packages by id [default: all that are locked]
+    #[arg(value_name = "PACKAGE")]
+    pub(crate) packages: Vec<String>,
+    /// Lock what was built, in place of comparing it
+    #[arg(long)]
+    pub(crate) update: bool,
+    /// Run every command of the packages once more, at another time and place and on one core,
+    /// and compare what it gives
+    #[arg(long)]
+    pub(crate) twice: bool,
+    /// Build in a store that begins empty, and is removed when all is well; one that was stopped
+    /// goes on
+    #[arg(long)]
+    pub(crate) afresh: bool,
+    /// What packages that are named are built for
+    #[arg(long, default_value = "x86_64", value_parser = architecture)]
+    pub(crate) arch: Architecture,
 }
 
 #[derive(Debug, Args)]

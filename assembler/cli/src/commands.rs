@@ -10,6 +10,7 @@ pub(crate) mod boxes;
 pub(crate) mod build;
 pub(crate) mod check;
 pub(crate) mod completions;
+pub(crate) mod digests;
 pub(crate) mod fetch;
 pub(crate) mod image;
 pub(crate) mod man;

@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         Command::Box(command) => commands::boxes::run(global, command),
         Command::Image(command) => commands::image::run(global, command),
         Command::Check(args) => commands::check::run(global, args),
+        Command::Digests(args) => commands::digests::run(global, args),
         Command::Fetch(args) => commands::fetch::run(global, args),
         Command::Report(args) => commands::report::run(global, args),
         Command::Shell(args) => commands::shell::run(global, args),

@@ -14,7 +14,7 @@ use stagex_recipe::{
     workspace::Workspace,
 };
 
-use crate::failure::Failure;
+use crate::{args::Global, failure::Failure};
 
 /// A project whose recipes were read.
 pub(crate) struct Project {
@@ -24,6 +24,8 @@ pub(crate) struct Project {
     pub(crate) catalogue: Catalogue,
     /// The folder of each package, by its id.
     pub(crate) folders: BTreeMap<String, PathBuf>,
+    /// What packages are built with, if the project has more than one way.
+    pub(crate) toolchain: Option<String>,
     /// Files that could not be read as text.
     unreadable: Vec<Diagnostic>,
 }
@@ -35,9 +37,9 @@ pub(crate) struct BoxFolder {
 }
 
 impl Project {
-    /// Finds stagex.toml in `start` or above and reads all packages.
-    pub(crate) fn load(start: Option<&Path>) -> Result<Self, Failure> {
-        let here = match start {
+    /// Finds stagex.toml in the named folder, or the current one, or above, and reads all packages.
+    pub(crate) fn load(global: &Global) -> Result<Self, Failure> {
+        let here = match global.project.as_deref() {
             Some(path) => path.to_owned(),
             None => env::current_dir().map_err(Failure::at(Path::new(".")))?,
         };
@@ -56,6 +58,7 @@ impl Project {
             .to_owned();
         let workspace = read(&root, &root.join("stagex.toml"))?;
         let workspace = Workspace::parse(&workspace).map_err(Failure::wrong)?;
+        let toolchain = toolchain(&workspace, global.toolchain.as_deref())?;
         let mut texts = Vec::new();
         let mut folders = BTreeMap::new();
         let mut unreadable = Vec::new();
@@ -84,16 +87,28 @@ impl Project {
                 }
             }
         }
-        let options =
-            Options { image_prefixes: workspace.image_prefixes.clone(), ..Options::default() };
+        let stand_ins = toolchain.as_ref().and_then(|name| workspace.toolchains.get(name));
+        let stand_ins = stand_ins.into_iter().flatten();
+        let options = Options {
+            image_prefixes: workspace.image_prefixes.clone(),
+            stand_ins: stand_ins.map(|(id, other)| (id.clone(), other.value.clone())).collect(),
+            ..Options::default()
+        };
         let catalogue = Catalogue::new(texts, options);
-        Ok(Self { root, workspace, catalogue, folders, unreadable })
+        Ok(Self { root, workspace, catalogue, folders, toolchain, unreadable })
     }
 
     /// Everything that is wrong with packages and boxes.
     pub(crate) fn check(&self) -> Result<Diagnostics, Failure> {
         let mut all: Vec<Diagnostic> = self.unreadable.clone();
         all.extend(self.catalogue.check());
+        for stand_in in self.workspace.toolchains.values().flat_map(BTreeMap::values) {
+            if self.catalogue.target(&stand_in.value).is_none() {
+                let text = format!("there is no package {}", stand_in.value);
+                let error = self.workspace.document.error(stand_in.span, text);
+                all.push(error.with_nearest(&stand_in.value, self.catalogue.targets()));
+            }
+        }
         for name in self.box_names()? {
             match self.read_box(&name) {
                 Ok(Ok(found)) => all.extend(self.check_box(&found.recipe)),
@@ -162,6 +177,22 @@ impl Project {
     pub(crate) fn out(&self) -> PathBuf {
         self.root.join("out")
     }
+}
+
+/// The toolchain to use: the one that is asked for, else the one that stagex.toml says.
+fn toolchain(workspace: &Workspace, wanted: Option<&str>) -> Result<Option<String>, Failure> {
+    let Some(wanted) = wanted else {
+        return Ok(workspace.default_toolchain.as_ref().map(|name| name.value.clone()));
+    };
+    if workspace.toolchains.contains_key(wanted) {
+        return Ok(Some(wanted.to_owned()));
+    }
+    let known: Vec<&str> = workspace.toolchains.keys().map(String::as_str).collect();
+    let help = match known.is_empty() {
+        true => format!("stagex.toml has none: describe it there under [toolchains.{wanted}]"),
+        false => format!("stagex.toml has {}", known.join(", ")),
+    };
+    Err(Failure::wrong(format!("there is no toolchain {wanted}\nhelp: {help}")))
 }
 
 /// Reads a file; errors call it by its path within the project.

@@ -2,6 +2,7 @@
 
 use std::{
     io::Write as _,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -33,8 +34,20 @@ pub(crate) struct Session {
 impl Session {
     /// Reads the project and opens the store; from here on Ctrl-C stops what runs.
     pub(crate) fn open(global: &Global) -> Result<Self, Failure> {
-        let project = Project::load(global.project.as_deref())?;
-        let config = Config::load(global)?.with_mirrors(&project.workspace.mirrors);
+        Self::open_with(global, None)
+    }
+
+    /// The same, with the store in another folder of caches.
+    pub(crate) fn open_at(global: &Global, cache: &Path) -> Result<Self, Failure> {
+        Self::open_with(global, Some(cache))
+    }
+
+    fn open_with(global: &Global, cache: Option<&Path>) -> Result<Self, Failure> {
+        let project = Project::load(global)?;
+        let mut config = Config::load(global)?.with_mirrors(&project.workspace.mirrors);
+        if let Some(cache) = cache {
+            config.cache = cache.to_owned();
+        }
         let store = open_store(&config)?;
         let jobs = match global.jobs {
             Some(jobs) => usize::from(jobs),
@@ -71,6 +84,8 @@ impl Session {
             // The seeds run on x86_64 alone, natively or, elsewhere, as the kernel emulates it.
             machine: Architecture::X86_64,
             jobs: self.jobs,
+            memory: available_memory(),
+            toolchain: self.project.toolchain.clone(),
             allow_network: self.allow_network,
             limits: Limits {
                 // Enough for the widest build, and few enough that a fork bomb is only a nuisance.
@@ -86,6 +101,13 @@ impl Session {
     pub(crate) fn jobs(&self) -> usize {
         self.jobs
     }
+}
+
+/// How many bytes of memory can be had now, if the kernel says so.
+fn available_memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.saturating_mul(1024))
 }
 
 /// Opens the store; where the running kernel has an id, what is made there is synced by the way.

@@ -22,6 +22,12 @@ use crate::{
 /// [mirrors]                      # what schemes stand for; tried in order
 /// gnu = ["https://ftp.gnu.org/gnu/"]
 ///
+/// [build]
+/// toolchain = "debian"           # which of those below is used when none is named
+///
+/// [toolchains.debian]            # what stands for a package where a recipe names it
+/// pallet-cc = "pallet-cc-debian"
+///
 /// [images]
 /// prefixes = ["stagex/"]         # FROM stagex/core-busybox is our core-busybox
 /// ```
@@ -37,6 +43,10 @@ pub struct Workspace {
     pub default_box: Option<Spanned<String>>,
     /// The addresses that each mirror scheme stands for, in the order to try.
     pub mirrors: BTreeMap<String, Vec<String>>,
+    /// The toolchain that is used when none is named.
+    pub default_toolchain: Option<Spanned<String>>,
+    /// What each toolchain has stand for packages that recipes name, by the toolchain's name.
+    pub toolchains: BTreeMap<String, BTreeMap<String, Spanned<String>>>,
     /// What the names of our packages begin with where FROM and `--from` name images.
     pub image_prefixes: Vec<String>,
 }
@@ -76,6 +86,20 @@ fn read(sink: &Sink<'_>, root: &Table<'_>) -> Option<Workspace> {
 
     let mirrors = mirrors(sink, &root.table("mirrors"));
 
+    let toolchains = toolchains(sink, root);
+    let build = root.table("build");
+    let default_toolchain = build.string("toolchain");
+    build.finish();
+    if let Some(name) = default_toolchain.as_ref() {
+        if !toolchains.contains_key(&name.value) {
+            let error =
+                sink.document.error(name.span, format!("there is no toolchain `{}`", name.value));
+            let help = format!("describe it under [toolchains.{}]", name.value);
+            let known = toolchains.keys().map(String::as_str);
+            sink.add(error.with_help(help).with_nearest(&name.value, known));
+        }
+    }
+
     let images = root.table("images");
     let prefixes = images.strings("prefixes");
     let given = images.has("prefixes");
@@ -95,6 +119,8 @@ fn read(sink: &Sink<'_>, root: &Table<'_>) -> Option<Workspace> {
         boxes: folder.map_or_else(|| "boxes".to_owned(), |folder| folder.value),
         default_box,
         mirrors,
+        default_toolchain,
+        toolchains,
         image_prefixes,
     })
 }
@@ -123,6 +149,28 @@ fn package_roots(sink: &Sink<'_>, table: &Table<'_>) -> BTreeMap<String, Spanned
         roots.insert(name.value, folder.clone());
     }
     roots
+}
+
+/// The tables of `[toolchains]`.
+fn toolchains(
+    sink: &Sink<'_>,
+    root: &Table<'_>,
+) -> BTreeMap<String, BTreeMap<String, Spanned<String>>> {
+    let mut toolchains = BTreeMap::new();
+    for (name, table) in root.named_tables("toolchains") {
+        if !is_name(&name) {
+            sink.error(name.span, format!("`{}` cannot name a toolchain", name.value));
+        }
+        let mut stand_ins = BTreeMap::new();
+        for (role, packages) in table.free() {
+            match packages.as_slice() {
+                [package] => drop(stand_ins.insert(role.value, package.clone())),
+                _ => sink.error(role.span, format!("one package stands for `{}`", role.value)),
+            }
+        }
+        toolchains.insert(name.value, stand_ins);
+    }
+    toolchains
 }
 
 fn mirrors(sink: &Sink<'_>, table: &Table<'_>) -> BTreeMap<String, Vec<String>> {

@@ -26,7 +26,7 @@ const DIGESTS: &str = "digests/stage0.txt";
 
 pub(crate) fn run(global: &Global, args: &Bootstrap) -> Result<ExitCode, Failure> {
     if let Some(name) = &args.explain {
-        let project = Project::load(global.project.as_deref())?;
+        let project = Project::load(global)?;
         let folder = folder(&project)?;
         let ladder = project.load_ladder(folder)?;
         return explain(&project, folder, &ladder, ladder.find(name)?);
@@ -37,7 +37,7 @@ pub(crate) fn run(global: &Global, args: &Bootstrap) -> Result<ExitCode, Failure
     // The seed is machine code for x86_64, whatever is built with what it becomes.
     let architecture = Architecture::X86_64;
     let engine = session.engine(architecture)?;
-    let root = root_name("packages", architecture, &[PACKAGE.to_owned()]);
+    let root = root_name("packages", &session.project, architecture, &[PACKAGE.to_owned()]);
     let stages: Vec<Stage> = engine.build_whole(&root, PACKAGE)?;
     if args.roots {
         let archives = engine.unpacked_sources(PACKAGE)?;

@@ -11,7 +11,6 @@ use std::{
 use stagex_boxes::{Composition, Part, Parts, Stamp};
 use stagex_build::Built;
 use stagex_recipe::boxes::{Architecture, Output};
-use stagex_tree::Digest;
 
 use crate::{
     args::{BoxCommand, Global},
@@ -54,7 +53,7 @@ pub(crate) fn run(global: &Global, command: &BoxCommand) -> Result<ExitCode, Fai
         }
         BoxCommand::Verify { name, arch, lock } => box_verify::run(global, name, *arch, *lock),
         BoxCommand::List => {
-            let project = crate::project::Project::load(global.project.as_deref())?;
+            let project = crate::project::Project::load(global)?;
             for name in project.box_names()? {
                 let recipe = project.load_box(&name)?.recipe;
                 let outputs: Vec<String> = recipe
@@ -218,8 +217,8 @@ pub(crate) fn build_packages(
     targets: BTreeSet<String>,
 ) -> Result<BTreeMap<String, Arc<Built>>, Failure> {
     let targets: Vec<String> = targets.into_iter().collect();
-    let digest = Digest::of(targets.join(" "));
-    let root = format!("box-{name}-{architecture}-{}", &digest.hex()[..8]);
+    let kind = format!("box-{name}");
+    let root = build::root_name(&kind, &session.project, architecture, &targets);
     Ok(session.engine(architecture)?.build(&root, &targets)?)
 }
 

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use stagex_build::Built;
+use stagex_build::{Built, Explained};
 use stagex_oci::{Image, write_layout};
 use stagex_recipe::boxes::Architecture;
 
@@ -15,6 +15,7 @@ use crate::{
     args::{Build, Global},
     config::shown,
     failure::Failure,
+    project::Project,
     session::Session,
 };
 
@@ -24,7 +25,11 @@ const UNBOOTSTRAPPED: &str = "org.stagex.unbootstrapped";
 pub(crate) fn run(global: &Global, args: &Build) -> Result<ExitCode, Failure> {
     let session = Session::open(global)?;
     let engine = session.engine(args.arch)?;
-    let built = engine.build(&root_name("packages", args.arch, &args.packages), &args.packages)?;
+    if args.explain {
+        return explain(&engine.explain(&args.packages)?);
+    }
+    let root = root_name("packages", &session.project, args.arch, &args.packages);
+    let built = engine.build(&root, &args.packages)?;
     for (id, built) in &built {
         let image = Image { layers: built.layers.clone(), config: built.config.clone() };
         let digest = if args.no_layout {
@@ -41,6 +46,23 @@ pub(crate) fn run(global: &Global, args: &Build) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Says what would be built, and why.
+fn explain(explained: &[Explained]) -> Result<ExitCode, Failure> {
+    if explained.is_empty() {
+        println!("nothing would be built");
+    }
+    for Explained { package, causes, chain, root } in explained {
+        println!("{package} would be built:");
+        for cause in causes {
+            println!("  {cause}");
+        }
+        if let Some(root) = root {
+            println!("  because of {}: {root}", chain.join(", because of "));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Where the layout of a package goes: straight below out/ for x86_64, else in a folder of its own.
 fn layout_folder(session: &Session, architecture: Architecture, id: &str) -> PathBuf {
     match architecture {
@@ -50,8 +72,14 @@ fn layout_folder(session: &Session, architecture: Architecture, id: &str) -> Pat
 }
 
 /// The name under which the store remembers what a build uses.
-pub(crate) fn root_name(kind: &str, architecture: Architecture, names: &[String]) -> String {
-    let digest = stagex_tree::Digest::of(names.join(" "));
+pub(crate) fn root_name(
+    kind: &str,
+    project: &Project,
+    architecture: Architecture,
+    names: &[String],
+) -> String {
+    let toolchain = project.toolchain.as_deref().unwrap_or_default();
+    let digest = stagex_tree::Digest::of(format!("{toolchain} {}", names.join(" ")));
     format!("{kind}-{architecture}-{}", &digest.hex()[..16])
 }
 

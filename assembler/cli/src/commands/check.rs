@@ -18,7 +18,7 @@ pub(crate) fn run(global: &Global, args: &Check) -> Result<ExitCode, Failure> {
             (Diagnostics::new(all), catalogue.packages().len(), 0)
         }
         None => {
-            let project = Project::load(global.project.as_deref())?;
+            let project = Project::load(global)?;
             let boxes = project.box_names()?.len();
             (project.check()?, project.catalogue.packages().len(), boxes)
         }

@@ -6,12 +6,16 @@
 mod bootstrap;
 mod boxes;
 mod building;
+mod digests;
 mod downloads;
+mod explain;
 mod hostile;
 mod image;
+mod jobs;
 mod recipes;
 mod same;
 mod stopping;
 mod store;
 mod support;
+mod toolchains;
 mod usage;

@@ -182,6 +182,17 @@ impl Catalogue {
         }
         let document = &entry.containerfile.document;
         if let Some(id) = self.package_of(text) {
+            let stand_in = self.stand_in(&id);
+            // The recipe of what stands for a package may build on that package.
+            if stand_in != id && !entry.targets.contains_key(stand_in) {
+                return match self.may_exist(stand_in) {
+                    true => Ok(Reference::Target(stand_in.to_owned())),
+                    false => {
+                        let error = self.missing(document.error(name.span, ""), stand_in);
+                        Err(error.with_help(format!("the toolchain in use has it stand for {id}")))
+                    }
+                };
+            }
             return match self.may_exist(&id) {
                 true => Ok(Reference::Target(id)),
                 false => Err(self.missing(document.error(name.span, ""), &id)),

@@ -44,6 +44,8 @@ pub struct Options {
     pub contexts: BTreeSet<String>,
     /// What packages that do not name their platforms are checked for.
     pub platforms: Vec<Platforms>,
+    /// What stands for a package where a recipe names it: the toolchain in use.
+    pub stand_ins: BTreeMap<String, String>,
 }
 
 impl Default for Options {
@@ -54,6 +56,7 @@ impl Default for Options {
             image_prefixes: vec!["stagex/".to_owned()],
             contexts: BTreeSet::from(["fetch".to_owned()]),
             platforms: crate::boxes::Architecture::ALL.map(native).to_vec(),
+            stand_ins: BTreeMap::new(),
         }
     }
 }
@@ -166,7 +169,13 @@ impl Catalogue {
         Some((entry, *entry.targets.get(id)?))
     }
 
-    /// The same, or an error that names what is nearest.
+    /// The id of the target that stands for `id`, which may be `id` itself.
+    pub fn stand_in<'a>(&'a self, id: &'a str) -> &'a str {
+        self.options.stand_ins.get(id).map_or(id, String::as_str)
+    }
+
+    /// The package that provides a target, as [`target`](Self::target) gives it, or an error that
+    /// names what is nearest.
     pub fn find(&self, id: &str) -> Result<(&Entry, usize), Diagnostic> {
         self.target(id).ok_or_else(|| self.missing(Diagnostic::error(""), id))
     }

@@ -374,3 +374,26 @@ fn our_images_may_have_several_prefixes() {
     assert_eq!(all.package_of("other/core-a"), None);
     assert_eq!(all.package_of("stagex/"), None);
 }
+
+#[test]
+fn a_toolchain_stands_for_what_recipes_name() {
+    let packages = vec![
+        package("core-cc", "", "FROM scratch\n"),
+        package("core-quick", "", "FROM stagex/core-cc\n"),
+        package("core-app", "", "FROM scratch\nCOPY --from=stagex/core-cc . /\n"),
+    ];
+    let with = |stand_in: &str| {
+        let stand_ins = [("core-cc".to_owned(), stand_in.to_owned())].into();
+        Catalogue::new(packages.clone(), Options { stand_ins, ..Options::default() })
+    };
+    assert_eq!(order(&with("core-cc"), "core-app"), ["core-cc", "core-app"]);
+    // What stands for a package may build on it.
+    let quick = with("core-quick");
+    assert_eq!(order(&quick, "core-app"), ["core-cc", "core-quick", "core-app"]);
+    assert_eq!((quick.stand_in("core-cc"), quick.stand_in("core-x")), ("core-quick", "core-x"));
+    assert!(quick.check().is_empty());
+    let wrong = with("core-qiuck").check();
+    let errors: Vec<String> = wrong.iter().map(|each| each.message.clone()).collect();
+    assert_eq!(errors, ["there is no package core-qiuck"; 2]);
+    assert!(wrong.to_string().contains("the toolchain in use has it stand for core-cc"), "{wrong}");
+}

@@ -21,6 +21,11 @@ default = "airgap"
 [mirrors]
 gnu = ["https://ftp.gnu.org/gnu", "file:///srv/gnu/"]
 debian = "https://example.org/debian"
+[build]
+toolchain = "quick"
+[toolchains.slow]
+[toolchains.quick]
+pallet-cc = "core-cc"
 [images]
 prefixes = ["stagex/", "docker.io/stagex/"]
 "#;
@@ -33,6 +38,10 @@ prefixes = ["stagex/", "docker.io/stagex/"]
     assert_eq!(workspace.mirrors["gnu"], ["https://ftp.gnu.org/gnu/", "file:///srv/gnu/"]);
     assert_eq!(workspace.mirrors["debian"], ["https://example.org/debian/"]);
     assert_eq!(workspace.image_prefixes, ["stagex/", "docker.io/stagex/"]);
+    assert_eq!(workspace.default_toolchain.unwrap().value, "quick");
+    let names: Vec<_> = workspace.toolchains.keys().collect();
+    assert_eq!(names, ["quick", "slow"]);
+    assert_eq!(workspace.toolchains["quick"]["pallet-cc"].value, "core-cc");
     assert_eq!(Workspace::package_id("core", "busybox"), "core-busybox");
 }
 
@@ -73,6 +82,13 @@ fn what_cannot_be() {
     assert_eq!(
         errors("[packages]\na = \"x\"\n[images]\nprefixes = [\"x\"]\n"),
         ["4:13: a prefix of images ends in /"]
+    );
+    assert_eq!(
+        errors(
+            "[packages]\na = \"x\"\n[build]\ntoolchain = \"debain\"\n\
+             [toolchains.debian]\nx-y = [\"a\", \"b\"]\n"
+        ),
+        ["4:13: there is no toolchain `debain`", "6:1: one package stands for `x-y`"]
     );
     assert_eq!(
         errors("[packages]\na = \"x\"\n[packges]\n"),
