@@ -337,6 +337,35 @@ fn a_layout_of_several_platforms() {
 }
 
 #[test]
+fn layouts_written_to_one_place_at_the_same_time_do_not_meet() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder.path().join("store"));
+    let images = images(&store);
+    let out = folder.path().join("out/image");
+    let start = std::sync::Barrier::new(4);
+    for round in 0..25 {
+        // Every other round begins with a place that is taken.
+        if round % 2 == 0 {
+            std::fs::remove_dir_all(folder.path().join("out")).ok();
+        }
+        std::thread::scope(|scope| {
+            for name in 0..4 {
+                let (store, images, out, start) = (&store, &images, &out, &start);
+                scope.spawn(move || {
+                    start.wait();
+                    let name = format!("{round}-{name}");
+                    write_layout(store, &images[..1], out, &name, &none()).unwrap();
+                });
+            }
+        });
+        let index = std::fs::read_to_string(out.join("index.json")).unwrap();
+        assert!(index.contains(&format!("{round}-")), "{index}");
+        // Nothing is left beside it.
+        assert_eq!(std::fs::read_dir(folder.path().join("out")).unwrap().count(), 1);
+    }
+}
+
+#[test]
 fn podman_loads_it_and_sees_the_files() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder.path().join("store"));

@@ -3,12 +3,15 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{self, File},
-    io::{BufWriter, Write},
+    io::{BufWriter, ErrorKind, Write},
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{CWD, FlockOperation, RenameFlags};
+use rustix::{
+    fs::{CWD, FlockOperation, RenameFlags},
+    io::Errno,
+};
 use serde_json::{Value, json};
 use stagex_tree::Digest;
 
@@ -181,10 +184,14 @@ impl Aside {
             count += 1;
             match fs::create_dir(&path) {
                 Ok(()) => {}
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => continue,
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
                 Err(error) => return Err(LayoutError::at("making", &path)(error)),
             }
-            let lock = File::open(&path).map_err(LayoutError::at("opening", &path))?;
+            let lock = match File::open(&path) {
+                Ok(lock) => lock,
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                Err(error) => return Err(LayoutError::at("opening", &path)(error)),
+            };
             rustix::fs::flock(&lock, FlockOperation::LockExclusive)
                 .map_err(|error| LayoutError::at("locking", &path)(error.into()))?;
             // Another process may have taken it for a leftover before it was locked.
@@ -197,14 +204,23 @@ impl Aside {
     /// Puts the finished directory in the place of `out`, in one step where the file system can.
     fn take_place(self, out: &Path) -> Result<(), LayoutError> {
         let fail = || LayoutError::at("placing", out);
-        if fs::symlink_metadata(out).is_err() {
-            fs::rename(&self.path, out).map_err(fail())?;
-        } else {
-            match rustix::fs::renameat_with(CWD, &self.path, CWD, out, RenameFlags::EXCHANGE) {
-                Ok(()) => {}
-                Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
+        let place = |flags| rustix::fs::renameat_with(CWD, &self.path, CWD, out, flags);
+        // Another process may place or remove the same between any two of these.
+        loop {
+            match place(RenameFlags::EXCHANGE) {
+                Ok(()) => break,
+                Err(Errno::NOENT) => match place(RenameFlags::NOREPLACE) {
+                    Ok(()) => break,
+                    Err(Errno::EXIST) => {}
+                    Err(error) => return Err(fail()(error.into())),
+                },
+                Err(Errno::INVAL | Errno::NOSYS) => {
                     remove(out).map_err(fail())?;
-                    fs::rename(&self.path, out).map_err(fail())?;
+                    match fs::rename(&self.path, out) {
+                        Ok(()) => break,
+                        Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => {}
+                        Err(error) => return Err(fail()(error)),
+                    }
                 }
                 Err(error) => return Err(fail()(error.into())),
             }
@@ -224,7 +240,7 @@ impl Drop for Aside {
 
 fn remove(path: &Path) -> std::io::Result<()> {
     match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
         Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
         Ok(_) => fs::remove_file(path),
