@@ -155,7 +155,7 @@ pub fn encode(
         head.paths,
         head.markers,
         head.epoch,
-        u64::from(head.owners) * OWNERS | u64::from(head.implies) * IMPLIES,
+        (u64::from(head.owners) * OWNERS) | (u64::from(head.implies) * IMPLIES),
     ] {
         place(&number.to_le_bytes());
     }

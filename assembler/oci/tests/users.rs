@@ -87,7 +87,7 @@ fn succeed(command: &mut Command) -> String {
 fn child_adds_everything() {
     let store = open(&child_store());
     let layer = store.add(&everything()).unwrap();
-    println!("layer {}", layer.digest);
+    print_layer(&layer.digest);
     let tar = store.write_tar(&layer.digest, Vec::new()).unwrap();
     assert_eq!(Digest::of(tar), layer.digest);
     let mut settled = everything();
@@ -106,7 +106,7 @@ fn child_adds_for_ever() {
             layer.insert(path(format!("d{number}/f")), file(0o444, bytes)).unwrap();
         }
         let layer = store.add(&layer).unwrap();
-        println!("layer {}", layer.digest);
+        print_layer(&layer.digest);
     }
 }
 
@@ -226,7 +226,13 @@ fn child_runs_a_step() {
     assert!(merged.get(&path("old/one")).is_none());
     assert!(merged.get(&path("etc/conf")).is_none());
     assert!(merged.get(&path("locked/f")).is_some());
-    println!("layer {}", layer.digest);
+    print_layer(&layer.digest);
+}
+
+/// Tells the process that runs this one.
+fn print_layer(digest: &Digest) {
+    use std::io::Write;
+    writeln!(std::io::stdout(), "layer {digest}").unwrap();
 }
 
 fn layer_of(output: &str) -> String {

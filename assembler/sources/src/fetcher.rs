@@ -218,7 +218,7 @@ impl Job<'_> {
             partial.discard()?;
             return Ok(path);
         }
-        let found = self.from_mirrors(&mut partial);
+        let found = self.fill_from_mirrors(&mut partial);
         if matches!(found, Ok(true)) {
             return partial.keep();
         }
@@ -237,7 +237,7 @@ impl Job<'_> {
     }
 
     /// Tries all addresses in turn; false where none has the right bytes.
-    fn from_mirrors(&mut self, partial: &mut Partial) -> Result<bool, Error> {
+    fn fill_from_mirrors(&mut self, partial: &mut Partial) -> Result<bool, Error> {
         for address in &self.request.mirrors {
             let urls = Address::parse(address)
                 .and_then(|address| address.resolve(&self.fetcher.options.mirrors));
@@ -249,7 +249,7 @@ impl Job<'_> {
                 }
             };
             for url in urls {
-                if self.from_clone(&url, partial)? || self.from_url(&url, partial)? {
+                if self.fill_from_clone(&url, partial)? || self.fill_from_url(&url, partial)? {
                     return Ok(true);
                 }
             }
@@ -257,7 +257,7 @@ impl Job<'_> {
         Ok(false)
     }
 
-    fn from_clone(&mut self, url: &str, partial: &mut Partial) -> Result<bool, Error> {
+    fn fill_from_clone(&mut self, url: &str, partial: &mut Partial) -> Result<bool, Error> {
         let Some(archive) = git::archive(&self.fetcher.options.clones, url) else {
             return Ok(false);
         };
@@ -281,7 +281,7 @@ impl Job<'_> {
         Ok(false)
     }
 
-    fn from_url(&mut self, url: &str, partial: &mut Partial) -> Result<bool, Error> {
+    fn fill_from_url(&mut self, url: &str, partial: &mut Partial) -> Result<bool, Error> {
         let is_local = url.starts_with("file://") || url.starts_with('/');
         if self.fetcher.options.offline && !is_local {
             return Ok(false);
