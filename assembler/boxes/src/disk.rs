@@ -215,7 +215,7 @@ impl Writer<'_> {
         let esp = fat::layout(&tree, &esp_params).map_err(|error| match error {
             // In the words of box.toml, with what would do.
             fat::Error::TooSmall { size, .. } => {
-                let params = fat::Params { size: None, ..self.disk_fat_params() };
+                let params = fat::Params { size: None, cluster: None, ..self.disk_fat_params() };
                 let needed = fat::layout(&tree, &params).map_or(0, |esp| esp.len());
                 Error::EspTooSmall { size: size >> 20, needed: needed.div_ceil(1 << 20) }
             }

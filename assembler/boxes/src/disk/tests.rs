@@ -341,7 +341,7 @@ fn what_cannot_be_is_said() {
     assert!(said.starts_with("root file system: "), "{said}");
     let small = [partition(Role::Esp, Some(1 << 20)), partition(Role::Root, None)];
     let said = refused(RootFormat::Ext4, Output::Disk, &small);
-    assert!(said.starts_with("the EFI system partition is too small with 1 MiB"), "{said}");
+    assert!(said.starts_with("the EFI system partition is too small with 1 MiB: "), "{said}");
 }
 
 /// Boot code of the right sizes, which says nothing.
