@@ -20,10 +20,11 @@ stagex:
 bootstrap: stagex
 	@$(STAGEX) bootstrap
 
-# Rebuilds what changed since it was locked in digests/, and compares; `make clean reproduce` all of
-# it, in a store that begins empty.
+# Rebuilds what changed since it was locked in digests/, and compares; `make clean reproduce` all
+# packages, in a store that begins empty. Boxes are put together again in other circumstances.
 reproduce: stagex
 	@$(STAGEX) digests $(if $(filter clean,$(MAKECMDGOALS)),--afresh)
+	@$(STAGEX) box verify
 
 check: stagex
 	@$(STAGEX) check

@@ -15,6 +15,19 @@ pub enum BootError {
         /// The Debian package that has it.
         package: &'static str,
     },
+    /// QEMU is there, but not for such machines.
+    #[error(
+        "{program} was built without the machine {machine}: install a QEMU that has it, on Debian \
+         the package {package}"
+    )]
+    NoMachine {
+        /// The program.
+        program: String,
+        /// What QEMU calls the machine.
+        machine: &'static str,
+        /// The Debian package that has it.
+        package: &'static str,
+    },
     /// QEMU is there, but too old or strange.
     #[error(
         "{program} is {found}, and version {}.{} or newer is needed: on Debian, upgrade the \

@@ -40,9 +40,21 @@ pub enum Model {
     /// What most machines of the architecture are like: `q35`, `virt`.
     #[default]
     Usual,
-    /// A machine of x86_64 without buses: virtio by memory alone, as enclaves have it.
-    /// There is no power to switch: it ends by a reset.
+    /// A machine without buses: virtio by memory alone, as enclaves have it. There is no power to
+    /// switch: it ends by a reset. On x86_64 it is QEMU's `microvm`; elsewhere `virt`, of which a
+    /// kernel that knows no buses sees no more.
     Microvm,
+}
+
+impl Model {
+    /// What QEMU calls it.
+    pub(crate) fn name(self, arch: Arch) -> &'static str {
+        match (arch, self) {
+            (Arch::X86_64, Self::Usual) => "q35",
+            (Arch::X86_64, Self::Microvm) => "microvm",
+            (Arch::Arm64 | Arch::Riscv64, _) => "virt",
+        }
+    }
 }
 
 /// What QEMU offers the guest. There is nothing else: no default devices, no network.
@@ -125,7 +137,7 @@ pub struct Drive {
     pub id: String,
     /// What kind of drive the guest sees.
     pub attach: Attach,
-    /// The raw image.
+    /// The image: raw, or in QEMU's own format where its name ends in `.qcow2`.
     pub path: PathBuf,
     /// What becomes of what the guest writes.
     pub access: Access,
@@ -163,6 +175,9 @@ pub(crate) const ROMS: &str = "roms";
 /// each would be code that nobody built: the machine gets an empty one instead.
 const UNASKED: [&str; 4] =
     ["linuxboot_dma.bin", "linuxboot.bin", "kvmvapic.bin", "vgabios-ramfb.bin"];
+
+/// The format of an image that is just the bytes of its disk.
+pub(crate) const RAW: &str = "raw";
 
 /// Puts empty ROMs in the place of [`UNASKED`].
 pub(crate) fn write_roms(run: &Path) -> Result<(), BootError> {
@@ -203,12 +218,13 @@ impl Machine {
     ) -> Result<Vec<String>, BootError> {
         let mut args = Arguments::default();
         let kvm = matches!(acceleration, Acceleration::Kvm);
-        let mut machine = match self.arch {
+        let mut machine = self.model.name(self.arch).to_owned();
+        machine.push_str(match (self.arch, self.model) {
+            (Arch::X86_64, Model::Usual) => ",vmport=off",
             // With ACPI it would have no timer that needs no hypervisor's help.
-            _ if self.model == Model::Microvm => "microvm,acpi=off".to_owned(),
-            Arch::X86_64 => "q35,vmport=off".to_owned(),
-            Arch::Arm64 | Arch::Riscv64 => "virt".to_owned(),
-        };
+            (Arch::X86_64, Model::Microvm) => ",acpi=off",
+            _ => "",
+        });
         machine.push_str(if kvm { ",accel=kvm" } else { ",accel=tcg" });
         args.add(["-nodefaults", "-no-user-config", "-display", "none", "-nic", "none"]);
         args.pair("-m", self.memory.to_string());
@@ -303,7 +319,9 @@ impl Machine {
         };
         let node = node_name(&drive.id);
         let read_only = drive.access == Access::ReadOnly || drive.attach == Attach::Cdrom;
-        args.blockdev(&node, &path, read_only);
+        let is_qcow2 = drive.path.extension().is_some_and(|suffix| suffix == "qcow2");
+        let format = if is_qcow2 { "qcow2" } else { RAW };
+        args.blockdev(&node, format, &path, read_only);
         let order = index + 1;
         match drive.attach {
             Attach::Cdrom if self.arch == Arch::X86_64 => args.device(json!({
@@ -349,9 +367,14 @@ pub(crate) fn usb_stick(id: &str) -> serde_json::Value {
 }
 
 /// A block node as `-blockdev` and `blockdev-add` take it.
-pub(crate) fn block_node(node: &str, path: &str, read_only: bool) -> serde_json::Value {
+pub(crate) fn block_node(
+    node: &str,
+    format: &str,
+    path: &str,
+    read_only: bool,
+) -> serde_json::Value {
     json!({
-        "node-name": node, "driver": "raw", "read-only": read_only,
+        "node-name": node, "driver": format, "read-only": read_only,
         "file": {"driver": "file", "filename": path},
     })
 }
@@ -384,8 +407,8 @@ impl Arguments {
         self.0.extend([option.to_owned(), value.into()]);
     }
 
-    fn blockdev(&mut self, node: &str, path: &str, read_only: bool) {
-        self.pair("-blockdev", block_node(node, path, read_only).to_string());
+    fn blockdev(&mut self, node: &str, format: &str, path: &str, read_only: bool) {
+        self.pair("-blockdev", block_node(node, format, path, read_only).to_string());
     }
 
     fn uefi(&mut self, uefi: &Uefi, run: &Path, machine: &mut String) -> Result<(), BootError> {
@@ -393,7 +416,7 @@ impl Arguments {
             self.pair("-bios", text(below)?);
         }
         for (node, file, read_only) in [("code", "code.fd", true), ("vars", "vars.fd", false)] {
-            self.blockdev(node, &text(&run.join(file))?, read_only);
+            self.blockdev(node, RAW, &text(&run.join(file))?, read_only);
         }
         machine.push_str(",pflash0=code,pflash1=vars");
         Ok(())
@@ -462,6 +485,12 @@ mod tests {
         assert!(line.contains(r#""filename":"/a, b=\"c\".iso""#), "{line}");
         assert!(line.contains(r#""bootindex":1,"bus":"xhci.0""#), "{line}");
         assert!(line.contains("pflash0=code,pflash1=vars"), "{line}");
+        assert!(!line.contains(r#""driver":"qcow2""#), "{line}");
+        machine.drives[0].path = "/a.qcow2".into();
+        let line = arguments(&machine);
+        assert!(line.contains(r#""driver":"qcow2""#), "{line}");
+        machine.model = Model::Microvm;
+        assert!(arguments(&machine).contains("-machine virt,accel=tcg"));
         machine.drives[0].id = "a,b".into();
         let tcg = Acceleration::Tcg { reason: String::new() };
         assert!(machine.arguments(&tcg, Path::new("/")).is_err());

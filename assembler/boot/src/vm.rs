@@ -18,7 +18,7 @@ use crate::{
     Acceleration, Access, Arch, BootError, Console, Firmware, Machine, Qemu, Qmp, QmpError,
     Screenshot, Uefi,
     acceleration::kvm_failure,
-    machine::{block_node, copy_path, node_name, text, usb_stick, write_roms},
+    machine::{RAW, block_node, copy_path, node_name, text, usb_stick, write_roms},
     process::{Guarded, TICK},
     text::tail,
 };
@@ -67,6 +67,7 @@ impl Vm {
             let what = format!("a QEMU for {}", qemu.arch());
             return Err(BootError::Machine { arch: machine.arch, what });
         }
+        qemu.check(machine.model)?;
         prepare(machine, &run)?;
         let mut args = machine.arguments(acceleration, &run)?;
         // A guest that reboots is done: nothing else can be meant by a box in memory. It begins
@@ -131,7 +132,7 @@ impl Vm {
     /// Plugs in a USB stick whose bytes are the file `image`.
     pub fn plug(&mut self, id: &str, image: &Path, access: Access) -> Result<(), BootError> {
         let image = fs::canonicalize(image).map_err(BootError::file(image))?;
-        let node = block_node(&node_name(id), &text(&image)?, access == Access::ReadOnly);
+        let node = block_node(&node_name(id), RAW, &text(&image)?, access == Access::ReadOnly);
         self.qmp.execute("blockdev-add", node)?;
         if let Err(error) = self.qmp.execute("device_add", usb_stick(id)) {
             let _ = self.qmp.execute("blockdev-del", json!({"node-name": node_name(id)}));

@@ -8,7 +8,8 @@
 //!
 //! A line holds the digest of an image and its name, as its layout is named below `out/`. What was
 //! built with a foreign seed is locked in a folder of the seed's name and never compared with what
-//! was bootstrapped. Lines that name a part of a package, `bootstrap-stage0/hex0`, are others'.
+//! was bootstrapped. Lines that name a part of a package, `bootstrap-stage0/hex0`, are others', and
+//! so are files called `box.txt`, which lock the outputs of boxes.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,6 +19,9 @@ use std::{
 
 use stagex_recipe::boxes::Architecture;
 use stagex_tree::Digest;
+
+/// The files that lock what boxes are written as: no packages, whatever their lines look like.
+const BOXES: &str = "box.txt";
 
 /// Why the lock cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -120,7 +124,8 @@ impl Lock {
     }
 
     fn read_file(&mut self, seeds: &str, file: &Path) -> Result<(), LockError> {
-        if file.extension().is_none_or(|suffix| suffix != "txt") {
+        let is_lock = file.extension().is_some_and(|suffix| suffix == "txt");
+        if !is_lock || file.file_name().is_some_and(|name| name == BOXES) {
             return Ok(());
         }
         let path = self.folder.join(file);
@@ -255,6 +260,7 @@ mod tests {
         let [one, two] = ["one", "two"].map(Digest::of);
         let text = format!("# kept\n{one} bootstrap-a\n{one} bootstrap-a/part\n{two} stage1-b\n");
         fs::write(path("bootstrap.txt"), &text).unwrap();
+        fs::write(path("box.txt"), format!("{one} x86_64/a.iso\n")).unwrap();
         let mut lock = Lock::read(folder.path()).unwrap();
         let (x86, arm) = (Architecture::X86_64, Architecture::Arm64);
         assert_eq!(lock.get(&image("stage1-b", x86, &[])), Some(two));

@@ -208,22 +208,26 @@ Examples:
     },
     /// Put a box together again in other circumstances, and compare with digests/box.txt
     #[command(after_help = "\
-All outputs are written again from a copy of the project: below another path, with files in another
-order and of other times, by another user where this one is root, with another umask, time zone,
-locale, personality, number of threads and of cores. What differs among them or from digests/box.txt
-is named, and ends the command with exit code 3. The packages come from the store.
+All outputs and the firmware are written again from a copy of the project: below another path, with
+files in another order and of other times, by another user where this one is root, with another umask,
+time zone, locale, personality, number of threads and of cores. What differs among them is shown as
+`stagex image diff` shows it, what differs from the lock is named; both end the command with exit code
+3. The packages come from the store: `stagex digests --twice` runs their commands once more.
+
+What was built with a foreign seed is locked in a folder of its name, as digests/debian/box.txt.
 
 Examples:
   stagex box verify airgap
   stagex box verify airgap --arch riscv64
-  stagex box verify airgap --lock       write digests/box.txt, if all circumstances agree")]
+  stagex box verify airgap --lock       lock what it is, if all circumstances agree
+  stagex box verify                     all that is locked")]
     Verify {
-        /// The box
-        name: String,
+        /// The box [default: all that are locked; with --lock, every box]
+        name: Option<String>,
         /// Only this architecture [default: all of the box]
         #[arg(long, value_parser = architecture)]
         arch: Option<Architecture>,
-        /// Write what was found to digests/box.txt instead of comparing with it
+        /// Lock what was found instead of comparing it with what is locked
         #[arg(long)]
         lock: bool,
     },

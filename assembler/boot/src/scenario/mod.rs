@@ -78,7 +78,7 @@ pub struct Scenario {
     pub file: PathBuf,
     /// The box that it boots.
     pub box_name: String,
-    /// The output of the box: `iso`, `disk`, `uki` or `initramfs`.
+    /// The output of the box: `iso`, `disk`, `qcow2`, `uki` or `initramfs`.
     pub output: Output,
     /// The architectures that it is for.
     pub architectures: Vec<Arch>,
@@ -118,6 +118,8 @@ pub enum Output {
     Iso,
     /// A disk image.
     Disk,
+    /// The same disk in QEMU's own format.
+    Qcow2,
     /// A unified kernel image; the test puts it on an EFI system partition.
     Uki,
     /// An initramfs, started with a kernel by QEMU itself.
@@ -140,6 +142,7 @@ impl Output {
         match self {
             Self::Iso => "iso",
             Self::Disk => "img",
+            Self::Qcow2 => "qcow2",
             Self::Uki => "efi",
             Self::Initramfs => "cpio.zst",
         }

@@ -162,6 +162,8 @@ fn machine(scenario: &Scenario, setup: &Setup<'_>) -> Result<Machine, String> {
             let rom = match (scenario.model, setup.bios) {
                 (Model::Usual, _) => None,
                 (Model::Microvm, Some(bios)) => Some(absolute(&bios.image)?),
+                // The others' `virt` puts a kernel into memory without code from any file.
+                (Model::Microvm, None) if arch != Arch::X86_64 => None,
                 (Model::Microvm, None) => {
                     return Err("the box names no firmware of a microvm: \
                                 bios = \"firmware-microvm\" in its [firmware]"
@@ -179,7 +181,7 @@ fn machine(scenario: &Scenario, setup: &Setup<'_>) -> Result<Machine, String> {
                 rom,
             };
         }
-        Output::Iso | Output::Disk | Output::Uki => {
+        Output::Iso | Output::Disk | Output::Qcow2 | Output::Uki => {
             if scenario.output == Output::Uki {
                 let esp = setup.run.join("esp.img");
                 make_esp(&esp, &image, boot_path(arch))?;

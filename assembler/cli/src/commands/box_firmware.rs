@@ -8,13 +8,13 @@ use std::{
 
 use stagex_boot::{Bios, Uefi};
 use stagex_boxes::{BiosFirmware, Firmware};
-use stagex_recipe::boxes::Architecture;
+use stagex_recipe::boxes::{Architecture, BoxRecipe};
 use stagex_tree::{Digest, Tree};
 
 use crate::{
     commands::{
-        box_lock::{Digests, name},
-        boxes,
+        box_lock::{Digests, Line},
+        boxes, build,
     },
     config::shown,
     failure::Failure,
@@ -31,17 +31,24 @@ const SUFFIX: &str = ".fd";
 pub(crate) struct Both {
     pub(crate) uefi: Option<Uefi>,
     pub(crate) bios: Option<Bios>,
+    /// The foreign seeds that it was built with.
+    pub(crate) seeds: BTreeSet<String>,
 }
 
 impl Both {
-    /// Whether it is that of a machine without buses.
-    pub(crate) fn is_microvm(&self) -> bool {
-        self.uefi.is_none() && self.bios.as_ref().is_some_and(|bios| bios.vga.is_none())
+    /// Whether it is that of a machine without buses: there is no UEFI, and no BIOS either, which
+    /// would need one for its screen.
+    pub(crate) fn is_bare(&self, architecture: Architecture) -> bool {
+        self.uefi.is_none()
+            && match &self.bios {
+                Some(bios) => bios.vga.is_none(),
+                None => architecture != Architecture::X86_64,
+            }
     }
 }
 
 /// Builds the firmware that a box is booted with, and writes it to out/firmware/.
-pub(crate) fn build(
+pub(crate) fn write_out(
     session: &Session,
     name: &str,
     architecture: Architecture,
@@ -50,13 +57,13 @@ pub(crate) fn build(
     let folder = session.project.out().join("firmware").join(architecture.name());
     let mut both = Both::default();
     if let Some(package) = recipe.firmware.get(&architecture) {
-        let tree = tree(session, name, architecture, &package.value)?;
+        let tree = tree(session, name, architecture, &package.value, &mut both.seeds)?;
         let firmware = Firmware::write(&tree, &package.value, &folder).map_err(Failure::failed)?;
         let Firmware { code, vars, below } = firmware;
         both.uefi = Some(Uefi { code, vars, below });
     }
     if let Some(package) = recipe.bios.filter(|_| architecture == Architecture::X86_64) {
-        let tree = tree(session, name, architecture, &package.value)?;
+        let tree = tree(session, name, architecture, &package.value, &mut both.seeds)?;
         let bios = BiosFirmware::write(&tree, &package.value, &folder).map_err(Failure::failed)?;
         both.bios = Some(Bios { image: bios.image, vga: bios.vga });
     }
@@ -68,11 +75,19 @@ fn tree(
     name: &str,
     architecture: Architecture,
     package: &str,
+    seeds: &mut BTreeSet<String>,
 ) -> Result<Tree, Failure> {
     let targets = BTreeSet::from([package.to_owned()]);
     let built = boxes::build_packages(session, &format!("{name}-firmware"), architecture, targets)?;
+    seeds.extend(built.values().flat_map(|built| built.seeds.iter().cloned()));
     let layers = built.values().flat_map(|built| built.layers.iter().copied());
     Ok(session.store.merged(&layers.collect::<Vec<_>>())?)
+}
+
+/// Whether a box names firmware for an architecture.
+pub(crate) fn has(recipe: &BoxRecipe, architecture: Architecture) -> bool {
+    let of_bios = recipe.bios.is_some() && architecture == Architecture::X86_64;
+    of_bios || recipe.firmware.contains_key(&architecture)
 }
 
 /// The box whose firmware a name like `airgap.fd` means.
@@ -87,7 +102,7 @@ pub(crate) fn emit(
     box_name: &str,
     architecture: Architecture,
 ) -> Result<Digests, Failure> {
-    let Both { uefi, bios } = build(session, box_name, architecture)?;
+    let Both { uefi, bios, seeds } = write_out(session, box_name, architecture)?;
     if uefi.is_none() && bios.is_none() {
         return Err(Failure::wrong(format!(
             "the box {box_name} names no firmware for {architecture}\nhelp: write \
@@ -111,7 +126,10 @@ pub(crate) fn emit(
         println!("{}", shown(&path));
         println!("  size    {:.1} MiB ({len} bytes)", mib(len));
         println!("  sha256  {digest}");
-        digests.insert(name(&out, &path), digest.hex());
+        if !seeds.is_empty() {
+            println!("  note   {}", build::marks(&seeds));
+        }
+        digests.insert(Line::new(&seeds, &out, &path), digest.hex());
     }
     Ok(digests)
 }

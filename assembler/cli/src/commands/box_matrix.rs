@@ -21,6 +21,7 @@ use crate::{
         box_firmware::{self, Both},
         box_test::{arch, folder, variables},
         boxes,
+        image::inspect,
     },
     config::shown,
     failure::Failure,
@@ -32,6 +33,8 @@ use crate::{
 const TIMEOUT: u32 = 300;
 /// How long a box may take to draw its screen, to ask what it is asked, and to power off.
 const SOON: Duration = Duration::from_secs(120);
+/// An enclave image: its kernel, initramfs and command line, taken out of it.
+const EIF: &str = "eif parts";
 /// What of a run's folder is kept: the rest are copies of images.
 const KEPT: [&str; 2] = ["console.log", "qemu.log"];
 
@@ -98,8 +101,8 @@ fn ways(output: Output, has_bios: bool) -> Vec<Way> {
         ),
         Output::Uki => (Booted::Uki, &[("uki virtio", Virtio, Uefi)]),
         Output::Initramfs => (Booted::Initramfs, &[("initramfs kernel", Virtio, Uefi)]),
-        // The same disk as `disk` in another format; and no machine here for enclaves.
-        Output::Qcow2 | Output::Eif => return Vec::new(),
+        Output::Qcow2 => (Booted::Qcow2, &[("qcow2 virtio", Virtio, Uefi)]),
+        Output::Eif => (Booted::Initramfs, &[(EIF, Virtio, Uefi)]),
     };
     let possible = all.iter().filter(|(.., starts)| has_bios || *starts == Uefi);
     possible.map(|&(name, attach, starts)| Way { name, output, attach, starts }).collect()
@@ -222,7 +225,7 @@ fn prepare(
         .filter(|output| ways(*output, has_bios).iter().any(|way| is_wanted(name, way, wanted)))
         .collect();
     boxes::make(session, name, &outputs, architecture)?;
-    let firmware = box_firmware::build(session, name, architecture)?;
+    let firmware = box_firmware::write_out(session, name, architecture)?;
     let variables = variables(session, name, architecture)?;
     let file = folder.join("box.toml");
     let file = file.strip_prefix(&session.project.root).unwrap_or(&file).to_owned();
@@ -284,17 +287,31 @@ fn boot(session: &Session, cell: &Cell<'_>, qemu: &Qemu, acceleration: &Accelera
         }
     }
     session.progress.begin(&key, &format!("booting {shown_name}"));
-    let cmdline = stagex_boxes::cmdline(&ready.recipe, ready.architecture);
+    let parts = match way.name {
+        EIF => parts_of_eif(&image.with_file_name(format!("{}.eif", ready.name)), &run_folder),
+        _ => Ok(Parts {
+            kernel: image.with_file_name(format!("{}.vmlinuz", ready.name)),
+            image,
+            cmdline: stagex_boxes::cmdline(&ready.recipe, ready.architecture),
+        }),
+    };
+    let parts = match parts {
+        Ok(parts) => parts,
+        Err(failure) => {
+            session.progress.end(&key);
+            return failed(failure.to_string());
+        }
+    };
     let report = scenario::run(
         &scenario,
         &Setup {
             qemu,
             acceleration,
-            image: &image,
+            image: &parts.image,
             firmware: ready.firmware.uefi.as_ref(),
             bios: ready.firmware.bios.as_ref(),
-            kernel: Some(&image.with_file_name(format!("{}.vmlinuz", ready.name))),
-            cmdline: Some(&cmdline),
+            kernel: Some(&parts.kernel),
+            cmdline: Some(&parts.cmdline),
             run: &run_folder,
             pictures: &pictures,
             variables: &ready.variables,
@@ -308,6 +325,24 @@ fn boot(session: &Session, cell: &Cell<'_>, qemu: &Qemu, acceleration: &Accelera
     report
 }
 
+/// What is booted, and what starts an initramfs.
+struct Parts {
+    image: PathBuf,
+    kernel: PathBuf,
+    cmdline: String,
+}
+
+/// Takes an enclave image apart into a folder.
+fn parts_of_eif(eif: &Path, folder: &Path) -> Result<Parts, Failure> {
+    let part = |name: &str| {
+        let path = folder.join(name);
+        inspect::extract(eif, name, &path).map(|()| path)
+    };
+    let (kernel, image, cmdline) = (part("kernel")?, part("ramdisk-1")?, part("cmdline")?);
+    let cmdline = fs::read_to_string(&cmdline).map_err(Failure::at(&cmdline))?;
+    Ok(Parts { image, kernel, cmdline })
+}
+
 /// What a cell has to show: what box.toml expects, a picture, and an orderly end.
 fn scenario_of(ready: &Ready, way: &Way, slug: &str) -> Scenario {
     let test = &ready.recipe.test;
@@ -317,8 +352,8 @@ fn scenario_of(ready: &Ready, way: &Way, slug: &str) -> Scenario {
         Scenario::of_box(&ready.file, &ready.name, way.output, way.attach, &expect, timeout);
     scenario.name = format!("{} {}", ready.name, way.name);
     scenario.starts = way.starts;
-    // What has firmware of a microvm alone is started in one, which has no screen.
-    let bare = ready.firmware.is_microvm() && way.output == Booted::Initramfs;
+    // What has no firmware for a machine with buses is started in one without, and no screen.
+    let bare = ready.firmware.is_bare(ready.architecture) && way.output == Booted::Initramfs;
     if bare {
         scenario.model = Model::Microvm;
     }
@@ -413,7 +448,8 @@ mod tests {
         assert_eq!(names(Output::Iso, false), ["iso cdrom", "iso usb"]);
         assert_eq!(names(Output::Disk, true).len(), 5);
         assert_eq!(names(Output::Initramfs, true), ["initramfs kernel"]);
-        assert!(names(Output::Eif, true).is_empty());
+        assert_eq!(names(Output::Qcow2, false), ["qcow2 virtio"]);
+        assert_eq!(names(Output::Eif, true), [EIF]);
     }
 
     #[test]

@@ -59,7 +59,7 @@ pub(crate) fn run(
         }
     }
     boxes::make(session, name, &outputs, architecture)?.show()?;
-    let Both { uefi, bios } = box_firmware::build(session, name, architecture)?;
+    let Both { uefi, bios, .. } = box_firmware::write_out(session, name, architecture)?;
 
     let runs = out.join("runs").join(architecture.name());
     let probe = folder(&runs.join("probe"))?;

@@ -10,14 +10,16 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use stagex_recipe::boxes::Architecture;
+use stagex_recipe::boxes::{Architecture, BoxRecipe};
 use stagex_tree::{Digest, DigestWriter};
 
 use crate::{
     args::Global,
     commands::{
+        box_firmware as firmware,
         box_lock::{self, Digests},
         boxes,
+        image::inspect,
     },
     failure::Failure,
     session::Session,
@@ -27,6 +29,9 @@ use crate::{
 const NOBODY: u32 = 65534;
 /// What of a project is not copied: what was built, and what is not of the tree.
 const LEFT: [&str; 3] = ["out", "target", ".git"];
+
+/// How many of the differences of two files are shown.
+const SHOWN: u64 = 10;
 
 /// A set of circumstances.
 struct Round {
@@ -76,30 +81,62 @@ const ROUNDS: [Round; 2] = [
 
 pub(crate) fn run(
     global: &Global,
-    name: &str,
+    name: Option<&str>,
     arch: Option<Architecture>,
     lock: bool,
 ) -> Result<ExitCode, Failure> {
     let session = Session::open(global)?;
-    let recipe = session.project.load_box(name)?.recipe;
-    let mut first = Digests::new();
-    let known = recipe.architectures.iter().map(|each| each.value);
-    let asked: Vec<_> = known.filter(|each| arch.is_none_or(|only| only == *each)).collect();
-    if asked.is_empty() {
-        // The error says which there are.
-        boxes::wanted(&session, name, arch.unwrap_or(Architecture::X86_64))?;
+    let locked = box_lock::read(&session.project.root)?;
+    let mut any = false;
+    for each in session.project.box_names()? {
+        if name.is_some_and(|name| name != each) {
+            continue;
+        }
+        let recipe = session.project.load_box(&each)?.recipe;
+        let known = recipe.architectures.iter().map(|each| each.value);
+        let asked: Vec<_> = known
+            .filter(|known| arch.is_none_or(|only| only == *known))
+            .filter(|known| name.is_some() || lock || box_lock::has(&locked, &each, *known))
+            .collect();
+        if !asked.is_empty() {
+            any = true;
+            verify(&session, global, &recipe, &asked, lock)?;
+        }
     }
-    let out = session.project.out();
-    for architecture in &asked {
-        let (_, outputs) = boxes::wanted(&session, name, *architecture)?;
-        let made = boxes::make(&session, name, &outputs, *architecture)?;
+    match name {
+        _ if any => Ok(ExitCode::SUCCESS),
+        // The error says which boxes and architectures there are.
+        Some(name) => boxes::wanted(&session, name, arch.unwrap_or(Architecture::X86_64))
+            .map(|_| ExitCode::SUCCESS),
+        None => Err(Failure::wrong(
+            "no output of a box is locked\nhelp: lock all that there is with `stagex box verify \
+             --lock`",
+        )),
+    }
+}
+
+/// Verifies a box for some of its architectures.
+fn verify(
+    session: &Session,
+    global: &Global,
+    recipe: &BoxRecipe,
+    asked: &[Architecture],
+    lock: bool,
+) -> Result<(), Failure> {
+    let name = &recipe.name.value[..];
+    let mut first = Digests::new();
+    for architecture in asked {
+        let (_, outputs) = boxes::wanted(session, name, *architecture)?;
+        let made = boxes::make(session, name, &outputs, *architecture)?;
         for (path, stamp) in &made.files {
             // What lies there now, not what is remembered of it.
-            let digest = digest_of(path)?;
-            if digest != stamp.sha256 {
+            if digest_of(path)? != stamp.sha256 {
                 return Err(Failure::mismatch(format!("{} was changed", path.display())));
             }
-            first.insert(box_lock::name(&out, path), digest);
+        }
+        first.extend(box_lock::digests(session, &made));
+        if firmware::has(recipe, *architecture) {
+            first.extend(firmware::emit(session, name, *architecture)?);
         }
     }
     let mut wrong = Vec::new();
@@ -108,20 +145,10 @@ pub(crate) fn run(
             "{name}: again below {:?}, umask {}, TZ {}, {} jobs",
             round.folder, round.umask, round.environment[0].1, round.jobs
         ));
-        let again = again(&session, global, round, name, &asked)?;
-        for (name, digest) in &first {
-            match again.get(name) {
-                Some(other) if other == digest => {}
-                Some(other) => wrong.push(format!(
-                    "{name} is {digest}, and below {:?} it is {other}",
-                    round.folder
-                )),
-                None => wrong.push(format!("{name} is not made below {:?}", round.folder)),
-            }
-        }
+        wrong.extend(again(session, global, round, recipe, asked, &first)?);
     }
-    for (name, digest) in &first {
-        println!("{digest} {name}");
+    for (line, digest) in &first {
+        println!("{digest} {}", line.name);
     }
     if !wrong.is_empty() {
         return Err(Failure::mismatch(format!(
@@ -131,26 +158,29 @@ pub(crate) fn run(
     }
     println!("{} files are the same in {} circumstances", first.len(), ROUNDS.len() + 1);
     if lock {
-        box_lock::write(&session.project.root, &first)?;
-        println!("written to {}", box_lock::LOCK);
-        return Ok(ExitCode::SUCCESS);
+        for file in box_lock::write(&session.project.root, &first)? {
+            println!("written to {}", file.display());
+        }
+        return Ok(());
     }
     let wrong = box_lock::differences(&box_lock::read(&session.project.root)?, &first);
     if wrong.is_empty() {
-        println!("all digests are those of {}", box_lock::LOCK);
-        return Ok(ExitCode::SUCCESS);
+        println!("all digests are those that are locked");
+        return Ok(());
     }
     Err(box_lock::mismatch(&wrong))
 }
 
-/// Builds the box in a copy of the project, in the circumstances of a round.
+/// Builds the box in a copy of the project, in the circumstances of a round; gives what differs
+/// from `first`.
 fn again(
     session: &Session,
     global: &Global,
     round: &Round,
-    name: &str,
+    recipe: &BoxRecipe,
     architectures: &[Architecture],
-) -> Result<Digests, Failure> {
+    first: &Digests,
+) -> Result<Vec<String>, Failure> {
     let scratch = session.store.scratch()?;
     let copy = scratch.path().join(round.folder);
     copy_tree(&session.project.root, &copy, round, true).map_err(Failure::at(&copy))?;
@@ -159,7 +189,7 @@ fn again(
         let path = std::env::var_os("PATH").unwrap_or_default();
         std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
     };
-    let mut digests = Digests::new();
+    let name = &recipe.name.value;
     for architecture in architectures {
         let mut words: Vec<OsString> = Vec::new();
         if round.before.first().is_some_and(|program| has(program)) {
@@ -174,9 +204,13 @@ fn again(
         for sources in &global.sources {
             words.extend(["--sources".into(), sources.clone().into()]);
         }
+        if let Some(toolchain) = &global.toolchain {
+            words.extend(["--toolchain".into(), toolchain.into()]);
+        }
         words.extend(global.offline.then(|| "--offline".into()));
         let arch = ["box", "build", name, "--arch", architecture.name()];
         words.extend(arch.map(OsString::from));
+        words.extend(firmware::has(recipe, *architecture).then(|| format!("{name}.fd").into()));
         let mut command = Command::new("/bin/sh");
         command
             .args(["-c", "umask \"$1\"; shift; exec \"$@\"", "verify", round.umask])
@@ -193,17 +227,24 @@ fn again(
                 text.trim()
             )));
         }
-        let out = copy.join("out");
-        let folder = out.join(architecture.name());
-        for entry in fs::read_dir(&folder).map_err(Failure::at(&folder))? {
-            let path = entry.map_err(Failure::at(&folder))?.path();
-            let hidden = path.file_name().is_some_and(|n| n.to_string_lossy().starts_with('.'));
-            if path.is_file() && !hidden {
-                digests.insert(box_lock::name(&out, &path), digest_of(&path)?);
-            }
+    }
+    let mut wrong = Vec::new();
+    for (line, digest) in first {
+        let name = &line.name;
+        let path = copy.join("out").join(name);
+        if !path.exists() {
+            wrong.push(format!("{name} is not made below {:?}", round.folder));
+            continue;
+        }
+        let other = digest_of(&path)?;
+        if other != *digest {
+            wrong.push(format!("{name} is {digest}, and below {:?} it is {other}", round.folder));
+            let differences =
+                inspect::differences(&session.project.out().join(name), &path, SHOWN)?;
+            wrong.extend(differences.into_iter().map(|difference| format!("  {difference}")));
         }
     }
-    Ok(digests)
+    Ok(wrong)
 }
 
 /// Copies a project with files in another order and of other times, and of another owner where

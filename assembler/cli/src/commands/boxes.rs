@@ -39,7 +39,7 @@ pub(crate) fn run(global: &Global, command: &BoxCommand) -> Result<ExitCode, Fai
                 let (name, outputs) = wanted(&session, name, *arch)?;
                 let made = make(&session, &name, &outputs, *arch)?;
                 made.show()?;
-                digests.extend(lock::digests(&session, &made.files));
+                digests.extend(lock::digests(&session, &made));
             }
             lock::compare(&session, &digests, *locked)
         }
@@ -51,7 +51,9 @@ pub(crate) fn run(global: &Global, command: &BoxCommand) -> Result<ExitCode, Fai
             let wanted = Wanted { name: name.as_deref(), only: only.as_deref(), arch: *arch };
             box_matrix::run(&Session::open(global)?, &wanted, *runs)
         }
-        BoxCommand::Verify { name, arch, lock } => box_verify::run(global, name, *arch, *lock),
+        BoxCommand::Verify { name, arch, lock } => {
+            box_verify::run(global, name.as_deref(), *arch, *lock)
+        }
         BoxCommand::List => {
             let project = crate::project::Project::load(global)?;
             for name in project.box_names()? {
@@ -172,7 +174,8 @@ pub(crate) fn make(
 pub(crate) struct Made {
     /// Each file, and what is remembered of it.
     pub(crate) files: Vec<(PathBuf, Stamp)>,
-    seeds: BTreeSet<String>,
+    /// The foreign seeds that it was built with.
+    pub(crate) seeds: BTreeSet<String>,
 }
 
 impl Made {

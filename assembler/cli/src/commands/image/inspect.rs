@@ -134,6 +134,33 @@ impl Diff {
     }
 }
 
+/// Writes what lies at `path` within an image to a file.
+pub(crate) fn extract(image: &Path, path: &str, output: &Path) -> Result<(), Failure> {
+    let failed = |error| Failure::failed(format!("{}: {path}: {error}", image.display()));
+    let node = stagex_inspect::find(&context(), &open(image)?, path).map_err(failed)?;
+    let Some(bytes) = node.bytes() else {
+        let text = format!("{}: {path} has no bytes", image.display());
+        return Err(Failure::failed(text));
+    };
+    write_aside(output, |out| bytes.copy_to(out).map_err(io::Error::other))
+        .map_err(Failure::failed)?;
+    Ok(())
+}
+
+/// The first `most` differences of two files, a line each, and a last line if there may be more.
+pub(crate) fn differences(old: &Path, new: &Path, most: u64) -> Result<Vec<String>, Failure> {
+    let options = DiffOptions { most: Some(most), ..DiffOptions::default() };
+    let mut lines = Vec::new();
+    let (old, new) = (open(old)?, open(new)?);
+    let found = stagex_inspect::diff(&context(), &old, &new, &options, &mut |difference| {
+        lines.push(difference.to_string());
+        Ok(())
+    })
+    .map_err(Failure::failed)?;
+    lines.extend(found.stopped.then(|| "… and perhaps more".to_owned()));
+    Ok(lines)
+}
+
 fn open(path: &Path) -> Result<Node, Failure> {
     if path.is_dir() {
         return Ok(stagex_inspect::folder(path));

@@ -9,7 +9,7 @@ mod export;
 mod ext4;
 mod fat;
 mod gpt;
-mod inspect;
+pub(crate) mod inspect;
 mod iso;
 mod output;
 mod sign;
