@@ -1,8 +1,6 @@
 //! What tests with reference tools share.
 #![allow(dead_code, unreachable_pub, reason = "no test uses all of it")]
 
-#![allow(dead_code, unreachable_pub, reason = "no test uses all of it")]
-
 use std::{fs::File, path::Path, process::Command};
 
 use stagex_inspect::{Bytes, Context, Limits, Node};

@@ -10,7 +10,7 @@ use crate::{
     values::{device, le},
 };
 
-use super::{Folder, Volume};
+use super::{Folder, Volume, compressed};
 
 const SLOT: u64 = 32;
 const MAX_TARGET: u64 = 4096;
@@ -64,12 +64,25 @@ impl Inode {
     }
 
     /// Its content.
-    pub(super) fn content(&self, volume: &Volume, context: &Context) -> Result<Bytes> {
+    pub(super) fn content(&self, volume: &Arc<Volume>, context: &Context) -> Result<Bytes> {
+        match self.layout {
+            4 => self.chunks(volume, context),
+            _ => self.unchunked(volume),
+        }
+    }
+
+    /// Its content, unless it lies in chunks.
+    pub(super) fn unchunked(&self, volume: &Arc<Volume>) -> Result<Bytes> {
         let block = volume.block;
         let start = le(&self.bytes, 16, 4).saturating_mul(block);
         match self.layout {
             0 if self.size == 0 => Ok(Bytes::from_vec(Vec::new())),
             0 => volume.bytes.slice(start, self.size),
+            1 | 3 => {
+                let (inode, size, behind) = (self.number, self.size, self.behind());
+                let full = self.layout == 1;
+                compressed::content(volume, &compressed::File { inode, size, behind, full })
+            }
             2 => {
                 // Whole blocks first; what is left lies behind the inode.
                 let whole = self.size.div_ceil(block).saturating_sub(1) * block;
@@ -80,8 +93,6 @@ impl Inode {
                 };
                 Bytes::from_pieces(vec![piece(start, whole)?, piece(self.behind(), rest)?])
             }
-            4 => self.chunks(volume, context),
-            1 | 3 => Err(self.wrong("compressed files of EROFS cannot be read yet")),
             other => Err(self.wrong(&format!("data of layout {other}"))),
         }
     }

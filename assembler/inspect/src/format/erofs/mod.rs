@@ -1,7 +1,11 @@
-//! EROFS without compression: plain, inline and chunked data, shared attributes.
+//! EROFS: plain, inline, chunked and compressed data, shared attributes.
 //!
-//! Follows `fs/erofs/erofs_fs.h` of Linux. Compressed files are listed and not opened.
+//! Follows `fs/erofs/erofs_fs.h` of Linux. What is compressed with lz4, deflate or Zstandard is
+//! read, with ends of files inline or packed, and with clusters that several files share.
 
+mod codec;
+mod compressed;
+mod index;
 mod inode;
 
 use std::sync::Arc;
@@ -20,6 +24,13 @@ const MAGIC: u64 = 0xe0f5_e1e2;
 /// Bytes of a folder's entry before its name.
 const ENTRY: usize = 12;
 
+/// Incompatible features: compressed bytes at the end of their cluster; several algorithms, or
+/// clusters of several blocks; ends of files inline; packed ends of files, or shared clusters.
+const AT_END: u64 = 1;
+const CONFIG: u64 = 2;
+const TAILS: u64 = 0x10;
+const PACKED: u64 = 0x20;
+
 /// A volume.
 struct Volume {
     bytes: Bytes,
@@ -27,6 +38,15 @@ struct Volume {
     meta: u64,
     xattrs: u64,
     made: (i64, u32),
+    /// The inode that ends of files are packed in.
+    packed: Option<u64>,
+    /// Whether compressed bytes lie at the end of their cluster.
+    at_end: bool,
+    /// Whether compressed files with a full index have a header before it.
+    has_headers: bool,
+    /// Whether files may use a part of what a cluster holds.
+    has_parts: bool,
+    cache: compressed::Cache,
     parents: Parents,
     budget: Budget,
 }
@@ -59,6 +79,9 @@ pub(super) fn open(context: &Context, bytes: &Bytes) -> Result<Container> {
     container.field("inodes", le(&head, 16, 8));
     container.field("made", le(&head, 24, 8));
     container.field("features", format!("{:#x} {incompatible:#x}", le(&head, 8, 4)));
+    if incompatible & CONFIG != 0 {
+        container.field("compression", codec::names(le(&head, 84, 2)));
+    }
     if le(&head, 8, 4) & 1 != 0 {
         let mut covered =
             bytes.vec(AT, block.saturating_sub(AT).max(SUPERBLOCK as u64) as usize)?;
@@ -72,6 +95,11 @@ pub(super) fn open(context: &Context, bytes: &Bytes) -> Result<Container> {
         meta: le(&head, 40, 4) * block,
         xattrs: le(&head, 44, 4) * block,
         made: (le(&head, 24, 8) as i64, le(&head, 32, 4) as u32),
+        packed: (incompatible & PACKED != 0).then(|| le(&head, 96, 8)),
+        at_end: incompatible & AT_END != 0,
+        has_headers: incompatible & (CONFIG | TAILS | PACKED) != 0,
+        has_parts: incompatible & PACKED != 0,
+        cache: compressed::Cache::default(),
         parents: Parents::default(),
         budget: Budget::new((64 << 10) + 4 * bytes.len()),
     });
