@@ -8,7 +8,9 @@ use stagex_image::{
     squashfs,
     verity::{self, Verity},
 };
-use stagex_recipe::boxes::{Architecture, DiskPartition, Output, Role, RootFormat};
+use stagex_recipe::boxes::{
+    Architecture, DiskPartition, Output, Role, RootCompression, RootFormat,
+};
 use stagex_tree::{Content, Digest, Tree, TreePath};
 
 use crate::{Composition, Error, Writer, bios::BiosCode, write_aside};
@@ -68,12 +70,16 @@ impl Composition {
             }
             RootFormat::Erofs => {
                 let label = "root".to_owned();
-                let params = erofs::Params { label, seed: Some(seed), ..erofs::Params::new(epoch) };
+                let params = erofs::Params {
+                    label,
+                    seed: Some(seed),
+                    packing: self.packing(workers, scratch),
+                    ..erofs::Params::new(epoch)
+                };
                 Box::new(erofs::layout(&self.rootfs, &params).map_err(Error::Erofs)?)
             }
             RootFormat::Squashfs => {
-                let params =
-                    squashfs::Params { threads: workers, ..squashfs::Params::new(epoch, scratch) };
+                let params = self.squashfs_params(workers, scratch, epoch);
                 Box::new(squashfs::layout(&self.rootfs, &params).map_err(Error::Squashfs)?)
             }
         };
@@ -91,6 +97,39 @@ impl Composition {
             }
         };
         Ok(Some(Root { format: self.rootfs_plan.format, image, verity, guids }))
+    }
+
+    /// How an EROFS root file system is compressed, if it is.
+    fn packing(&self, threads: u32, scratch: &Path) -> Option<erofs::Packing> {
+        let compression = match self.rootfs_plan.compress? {
+            RootCompression::Lz4 => erofs::Compression::Lz4,
+            RootCompression::Zstd(level) => erofs::Compression::Zstd { level: level_or(level, 3) },
+            // The others are not of this format.
+            _ => return None,
+        };
+        let packing = erofs::Packing::new(compression, scratch);
+        let cluster = self.rootfs_plan.block.unwrap_or(packing.cluster);
+        Some(erofs::Packing { cluster, threads, ..packing })
+    }
+
+    /// How a SquashFS root file system is made.
+    fn squashfs_params(&self, threads: u32, scratch: &Path, epoch: i64) -> squashfs::Params {
+        let params = squashfs::Params::new(epoch, scratch);
+        let compression = match self.rootfs_plan.compress {
+            None | Some(RootCompression::None) => params.compression,
+            Some(RootCompression::Lz4) => squashfs::Compression::Lz4,
+            Some(RootCompression::Zstd(level)) => {
+                squashfs::Compression::Zstd { level: level_or(level, 15) }
+            }
+            Some(RootCompression::Xz(level)) => {
+                squashfs::Compression::Xz { preset: level.unwrap_or(6) }
+            }
+            Some(RootCompression::Gzip(level)) => {
+                squashfs::Compression::Gzip { level: level.unwrap_or(9) }
+            }
+        };
+        let block_size = self.rootfs_plan.block.unwrap_or(params.block_size);
+        squashfs::Params { threads, compression, block_size, ..params }
     }
 
     /// How an ext4 root file system is made: with room where it is written to.
@@ -308,6 +347,11 @@ impl Composition {
         };
         vec![disk::Partition { name: format!("{}{}", each.name, SLOTS[0]), ..first }, second]
     }
+}
+
+/// A level of Zstandard, which the recipe has checked.
+fn level_or(level: Option<u32>, usual: i32) -> i32 {
+    level.and_then(|level| i32::try_from(level).ok()).unwrap_or(usual)
 }
 
 /// Whether an output holds the root file system as an initramfs whatever box.toml says of it.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use stagex_recipe::boxes::{BoxRecipe, Output, RootFormat};
+use stagex_recipe::boxes::{BoxRecipe, Output, RootCompression, RootFormat, RootFs};
 
 use crate::Error;
 
@@ -41,6 +41,7 @@ fn needed(recipe: &BoxRecipe) -> Vec<(&'static str, &'static str)> {
         RootFormat::Ext4 => ("CONFIG_EXT4_FS", "the root file system is ext4"),
     };
     needed.push(format);
+    needed.extend(decoder(&recipe.rootfs));
     if recipe.rootfs.format != RootFormat::Initramfs {
         needed.push(("CONFIG_EFI_PARTITION", "the root file system lies in a GPT's partition"));
     }
@@ -49,6 +50,35 @@ fn needed(recipe: &BoxRecipe) -> Vec<(&'static str, &'static str)> {
         needed.push(("CONFIG_DM_INIT", "verity is set up by the command line"));
     }
     needed
+}
+
+/// What unpacks a compressed root file system.
+fn decoder(rootfs: &RootFs) -> Vec<(&'static str, &'static str)> {
+    let compress = rootfs.compress;
+    match (rootfs.format, compress) {
+        (RootFormat::Erofs, Some(RootCompression::Lz4)) => {
+            vec![("CONFIG_EROFS_FS_ZIP", "the root file system is compressed")]
+        }
+        (RootFormat::Erofs, Some(RootCompression::Zstd(_))) => vec![
+            ("CONFIG_EROFS_FS_ZIP", "the root file system is compressed"),
+            ("CONFIG_EROFS_FS_ZIP_ZSTD", "the root file system is compressed with zstd"),
+        ],
+        (RootFormat::Squashfs, compress) => vec![match compress {
+            None | Some(RootCompression::Zstd(_) | RootCompression::None) => {
+                ("CONFIG_SQUASHFS_ZSTD", "the root file system is compressed with zstd")
+            }
+            Some(RootCompression::Xz(_)) => {
+                ("CONFIG_SQUASHFS_XZ", "the root file system is compressed with xz")
+            }
+            Some(RootCompression::Gzip(_)) => {
+                ("CONFIG_SQUASHFS_ZLIB", "the root file system is compressed with gzip")
+            }
+            Some(RootCompression::Lz4) => {
+                ("CONFIG_SQUASHFS_LZ4", "the root file system is compressed with lz4")
+            }
+        }],
+        _ => Vec::new(),
+    }
 }
 
 #[cfg(test)]
@@ -78,5 +108,17 @@ mod tests {
             assert!(error.contains(&format!("add {option}=y")), "{error}");
         }
         assert!(check(&recipe("format = \"initramfs\""), whole).is_err());
+        let of = |text: &str| -> Vec<&str> {
+            needed(&recipe(text)).into_iter().map(|(option, _)| option).collect()
+        };
+        assert!(!of("format = \"erofs\"").contains(&"CONFIG_EROFS_FS_ZIP"));
+        let zstd = of("format = \"erofs\"\ncompress = \"zstd\"");
+        assert!(
+            zstd.contains(&"CONFIG_EROFS_FS_ZIP") && zstd.contains(&"CONFIG_EROFS_FS_ZIP_ZSTD")
+        );
+        for (how, option) in [("zstd", "ZSTD"), ("xz", "XZ"), ("gzip", "ZLIB"), ("lz4", "LZ4")] {
+            let needed = of(&format!("format = \"squashfs\"\ncompress = \"{how}\""));
+            assert!(needed.contains(&&*format!("CONFIG_SQUASHFS_{option}")), "{needed:?}");
+        }
     }
 }

@@ -73,7 +73,7 @@ fn composition(format: RootFormat, verity: bool, disk: Disk) -> Composition {
         version: "1".to_owned(),
         architecture: Architecture::X86_64,
         rootfs,
-        rootfs_plan: RootFs { format, verity },
+        rootfs_plan: RootFs { format, verity, ..RootFs::default() },
         disk,
         kernel: Content::from_bytes(kernel()),
         kernel_release: Some("6.12".to_owned()),
@@ -293,6 +293,48 @@ fn root_file_systems_that_are_only_read() {
         tool(package, checker[0], &[&checker[1..], &[text(&cut(&image, &rows[1]))]].concat());
         let wanted = format!("root=PARTUUID={} rootfstype={name} rootwait ro init", rows[1].1);
         assert!(cmdline(&cut(&image, &rows[0])).starts_with(&wanted));
+    }
+}
+
+#[test]
+fn a_root_file_system_is_compressed_as_box_toml_says() {
+    let esp = partition(Role::Esp, Some(40 << 20));
+    let partitions = vec![esp, partition(Role::Root, None)];
+    let disk = Disk { partitions, ..Disk::default() };
+    let root = |format, compress, block| {
+        let mut composition = composition(format, false, disk.clone());
+        composition.rootfs_plan.compress = compress;
+        composition.rootfs_plan.block = block;
+        let lines: String = (0..200_000).map(|line| format!("line {line}\n")).collect();
+        let kind = Kind::File(Content::from_bytes(lines.as_bytes()));
+        let text = Inode { metadata: Metadata::new(0o644), kind };
+        composition.rootfs.insert(TreePath::new("text").unwrap(), text).unwrap();
+        let (folder, image) = written(&composition, Output::Disk);
+        let root = cut(&image, &table(&image)[1]);
+        (folder, root)
+    };
+    let len = |path: &Path| fs::metadata(path).unwrap().len();
+    let plain = len(&root(RootFormat::Erofs, None, None).1);
+    let (_one, lz4) = root(RootFormat::Erofs, Some(RootCompression::Lz4), Some(1 << 16));
+    tool("erofs-utils", "fsck.erofs", &["--extract", text(&lz4)]);
+    assert!(len(&lz4) < plain * 9 / 10, "{} of {plain}", len(&lz4));
+    let said = tool("erofs-utils", "dump.erofs", &["-s", text(&lz4)]);
+    assert!(said.contains("big_pcluster"), "{said}");
+    let (_two, zstd) = root(RootFormat::Erofs, Some(RootCompression::Zstd(Some(12))), None);
+    // The bit of the algorithm behind the superblock's features.
+    assert_eq!(fs::read(&zstd).unwrap()[1024 + 84], 8);
+    for (compress, block, said) in [
+        (None, None, ["zstd", "131072"]),
+        (Some(RootCompression::Zstd(Some(3))), Some(1 << 20), ["zstd", "1048576"]),
+        (Some(RootCompression::Xz(None)), Some(1 << 16), ["xz", "65536"]),
+        (Some(RootCompression::Gzip(Some(1))), None, ["gzip", "131072"]),
+        (Some(RootCompression::Lz4), None, ["lz4", "131072"]),
+    ] {
+        let (_three, image) = root(RootFormat::Squashfs, compress, block);
+        let shown = tool("squashfs-tools", "unsquashfs", &["-s", text(&image)]);
+        for line in [format!("Compression {}", said[0]), format!("Block size {}", said[1])] {
+            assert!(shown.contains(&line), "{line}: {shown}");
+        }
     }
 }
 

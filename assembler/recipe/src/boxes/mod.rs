@@ -2,8 +2,10 @@
 
 mod disk;
 mod read;
+mod rootfs;
 
 pub use disk::{Disk, DiskPartition, Role};
+pub use rootfs::{RootCompression, RootFormat, RootFs};
 
 use std::{collections::BTreeMap, fmt};
 
@@ -133,44 +135,6 @@ pub struct Kernel {
     pub package: Spanned<String>,
     /// What is added to the kernel's command line: printable ASCII without quotes.
     pub cmdline: String,
-}
-
-/// How a box's root file system is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct RootFs {
-    /// Its format.
-    pub format: RootFormat,
-    /// Whether the kernel checks every block that it reads against the box's digest.
-    pub verity: bool,
-}
-
-/// The format of a root file system.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub enum RootFormat {
-    /// In memory, unpacked by the kernel.
-    #[default]
-    Initramfs,
-    /// Read-only, compressed by file.
-    Erofs,
-    /// Read-only, compressed by block.
-    Squashfs,
-    /// Writable.
-    Ext4,
-}
-
-impl RootFormat {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Initramfs, Self::Erofs, Self::Squashfs, Self::Ext4];
-
-    /// The name in box.toml.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Initramfs => "initramfs",
-            Self::Erofs => "erofs",
-            Self::Squashfs => "squashfs",
-            Self::Ext4 => "ext4",
-        }
-    }
 }
 
 /// A file that a box adds.

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use super::{
     Answer, Architecture, BoxFile, BoxRecipe, BoxTest, FileContent, Kernel, Output, RootFormat,
-    RootFs, disk,
+    disk, rootfs,
 };
 use crate::{
-    Diagnostics, Document, Span, Spanned,
+    Diagnostics, Document, Spanned,
     package::is_name,
     package::twice,
     toml_reader::{self, Sink, Table},
@@ -63,7 +63,7 @@ fn read(sink: &Sink<'_>, root: &Table<'_>) -> Option<BoxRecipe> {
 
     let kernel = kernel(sink, root);
     let (firmware, bios) = firmware(sink, root, &architectures);
-    let rootfs = rootfs(sink, root);
+    let rootfs = rootfs::read(sink, root);
     let (disk, disk_span) = disk::read(sink, root, rootfs.0);
     let files = files(sink, root);
     let test = test(sink, root);
@@ -239,36 +239,14 @@ fn firmware(
     (firmware, bios)
 }
 
-/// The root file system, and where its format is said.
-fn rootfs(sink: &Sink<'_>, root: &Table<'_>) -> (RootFs, Option<Span>) {
-    let table = root.table("rootfs");
-    let format = table.string("format");
-    let verity = table.bool("verity");
-    table.finish();
-    let mut rootfs = RootFs::default();
-    if let Some(format) = &format {
-        let names = RootFormat::ALL.map(RootFormat::name);
-        match RootFormat::ALL.into_iter().find(|each| each.name() == format.value) {
-            Some(known) => rootfs.format = known,
-            None => sink.add(
-                sink.document
-                    .error(format.span, format!("`{}` is no format of a rootfs", format.value))
-                    .with_help(format!("known are {}", names.join(", ")))
-                    .with_nearest(&format.value, names),
-            ),
-        }
-    }
-    if let Some(verity) = verity.filter(|verity| verity.value) {
-        rootfs.verity = true;
-        if rootfs.format == RootFormat::Initramfs {
-            sink.error_help(
-                verity.span,
-                "an initramfs has no blocks for verity to check",
-                r#"drop `verity`, or choose format = "erofs""#,
-            );
-        }
-    }
-    (rootfs, format.map(|format| format.span))
+/// Refuses a word that is none of those that are known.
+pub(super) fn nearest_of(sink: &Sink<'_>, word: &Spanned<String>, what: &str, known: &[&str]) {
+    sink.add(
+        sink.document
+            .error(word.span, format!("`{}` is {what}", word.value))
+            .with_help(format!("known are {}", known.join(", ")))
+            .with_nearest(&word.value, known.iter().copied()),
+    );
 }
 
 fn files(sink: &Sink<'_>, root: &Table<'_>) -> Vec<BoxFile> {

@@ -1,6 +1,6 @@
 use stagex_recipe::{
     Document,
-    boxes::{Architecture, BoxRecipe, FileContent, Output, Role, RootFormat},
+    boxes::{Architecture, BoxRecipe, FileContent, Output, Role, RootCompression, RootFormat},
 };
 
 const AIRGAP: &str = r##"[box]
@@ -298,6 +298,91 @@ fn disks_that_cannot_be() {
     assert!(ab.starts_with("an initramfs lies in the kernel's image"), "{ab}");
     let text = AIRGAP.replace("\"disk\", ", "") + "[disk]\nsize = \"1G\"\n";
     assert_eq!(message(errors(&text)), "the box is not written as a disk");
+}
+
+/// A box of one disk, with this in its `[rootfs]`.
+fn with_rootfs(text: &str) -> String {
+    disk(text, "").replace(", \"initramfs\", \"uki\"", "").replace("\"iso\", ", "")
+}
+
+#[test]
+fn root_file_systems_are_compressed_as_said() {
+    let read = |text: &str| {
+        let recipe = BoxRecipe::parse(&Document::new("box.toml", with_rootfs(text)));
+        let rootfs = recipe.unwrap_or_else(|errors| panic!("{text}: {errors}")).rootfs;
+        (rootfs.compress, rootfs.block)
+    };
+    let erofs = |text: &str| read(&format!("format = \"erofs\"\n{text}"));
+    let squashfs = |text: &str| read(&format!("format = \"squashfs\"\n{text}"));
+    use RootCompression::{Gzip, Lz4, None as Plain, Xz, Zstd};
+    assert_eq!(erofs(""), (None, None));
+    assert_eq!(erofs("compress = \"none\""), (Some(Plain), None));
+    assert_eq!(erofs("compress = \"lz4\"\ncluster = \"512K\""), (Some(Lz4), Some(512 << 10)));
+    assert_eq!(erofs("compress = \"zstd\"\ncluster = \"4K\""), (Some(Zstd(None)), Some(4 << 10)));
+    assert_eq!(erofs("compress = \"zstd:22\""), (Some(Zstd(Some(22))), None));
+    assert_eq!(squashfs("block = \"1M\""), (None, Some(1 << 20)));
+    for (text, how) in [
+        ("zstd:19", Zstd(Some(19))),
+        ("xz", Xz(None)),
+        ("xz:0", Xz(Some(0))),
+        ("gzip:9", Gzip(Some(9))),
+        ("lz4", Lz4),
+    ] {
+        assert_eq!(squashfs(&format!("compress = \"{text}\"")), (Some(how), None));
+    }
+}
+
+#[test]
+fn compressions_that_cannot_be() {
+    let one = |format: &str, text: &str| {
+        let found = errors(&with_rootfs(&format!("format = \"{format}\"\n{text}")));
+        assert_eq!(found.len(), 1, "{found:?}");
+        found[0].clone()
+    };
+    let compress = |format: &str, how: &str| one(format, &format!("compress = \"{how}\""));
+    for (format, how) in [
+        ("erofs", ""),
+        ("erofs", "xz"),
+        ("erofs", "zstd:"),
+        ("erofs", "zstd:0"),
+        ("erofs", "zstd:23"),
+        ("erofs", "zstd:+3"),
+        ("erofs", "lz4:1"),
+        ("erofs", "none:1"),
+        ("squashfs", "none"),
+        ("squashfs", "xz:10"),
+        ("squashfs", "gzip:0"),
+        ("squashfs", "lz4:1"),
+        ("squashfs", "Zstd"),
+    ] {
+        assert_eq!(compress(format, how), format!("19:12: `{how}` is no compression of {format}"));
+    }
+    assert_eq!(compress("ext4", "zstd"), "19:12: ext4 is not compressed");
+    assert_eq!(
+        compress("initramfs", "zstd"),
+        "19:12: how an initramfs is compressed is not chosen"
+    );
+    let size = |format: &str, key: &str, size: &str| {
+        one(format, &format!("compress = \"zstd\"\n{key} = \"{size}\""))
+    };
+    assert_eq!(size("erofs", "block", "64K"), "20:9: erofs has no `block`");
+    assert_eq!(size("squashfs", "cluster", "64K"), "20:11: squashfs has no `cluster`");
+    assert_eq!(one("ext4", "block = \"64K\""), "19:9: ext4 has no `block`");
+    for wrong in ["2K", "1M", "5K", "64", "4096", "K", "64k", "99999999M", "-4K"] {
+        assert_eq!(
+            size("erofs", "cluster", wrong),
+            format!("20:11: `{wrong}` is no size of a cluster")
+        );
+    }
+    assert_eq!(size("squashfs", "block", "2M"), "20:9: `2M` is no size of a block");
+    assert_eq!(
+        one("erofs", "cluster = \"64K\""),
+        "19:11: nothing is compressed that `cluster` could be said of"
+    );
+    let text = &with_rootfs("format = \"erofs\"\ncompress = \"zstd:30\"");
+    let error =
+        BoxRecipe::parse(&Document::new("box.toml", text.as_str())).unwrap_err().to_string();
+    assert!(error.contains("zstd has levels from 1 to 22"), "{error}");
 }
 
 /// A box for one architecture that names a BIOS, and how it is switched off.

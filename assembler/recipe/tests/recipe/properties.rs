@@ -25,7 +25,7 @@ const PACKAGE: &str = "[package]\nname = \"x\"\nversion = \"1.2\"\ndescription =
 const BOX: &str = "[box]\nname = \"b\"\nversion = \"1\"\narchitectures = [\"arm64\"]\n\
     outputs = [\"iso\", \"disk\"]\n[layers]\npackages = [\"core-x\"]\n[kernel]\npackage = \"kernel-l\"\n\
     cmdline = \"quiet\"\n[firmware]\narm64 = \"firmware-e\"\n[rootfs]\nformat = \"erofs\"\n\
-    verity = true\n[disk]\nsize = \"4G\"\nab = true\n[[disk.partitions]]\nrole = \"esp\"\n\
+    verity = true\ncompress = \"zstd:3\"\ncluster = \"64K\"\n[disk]\nsize = \"4G\"\nab = true\n[[disk.partitions]]\nrole = \"esp\"\n\
     [[disk.partitions]]\nrole = \"root\"\nname = \"r\"\n[[disk.partitions]]\n\
     role = \"root-verity\"\nsize = \"8M\"\n[[files]]\npath = \"/a\"\nsource = \"b\"\nmode = \"0644\"\n[test]\n\
     expect = [\"x\"]\ntimeout = 9\n";
