@@ -154,7 +154,8 @@ fn a_matrix_goes_on_whatever_becomes_of_a_machine() {
     project.write("boxes/second/box.toml", &text.replace("\"tiny\"", "\"second\""));
     project.write("boxes/second/init", "#!/bin/sh\n");
     // One that cannot be built.
-    let text = text.replace("\"tiny\"", "\"third\"").replace("core-base", "core-bsae");
+    project.package("broken", "", "FROM stagex/core-base\nRUN exit 7\n");
+    let text = text.replace("\"tiny\"", "\"third\"").replace("core-base", "core-broken");
     project.write("boxes/third/box.toml", &text);
     let test = |path: &std::path::Path| {
         let mut command = project.command(["box", "test", "--all"]);
