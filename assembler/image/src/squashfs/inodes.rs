@@ -1,8 +1,8 @@
 //! Inodes and directories.
 //!
 //! A directory's listing names the places of its inodes, and its own inode the place of its
-//! listing: so directories are written after what they hold, the last in path order first, each
-//! with the inodes of what is not a directory in it.
+//! listing: so directories are written after what they hold, in path order otherwise, each with
+//! the inodes of what is not a directory in it.
 
 use std::collections::HashMap;
 
@@ -19,6 +19,9 @@ use crate::{erofs::device_number, index::Index};
 
 /// Entries that share a header in a listing.
 const RUN: usize = 256;
+/// Bytes of a listing's header, and of an entry without its name.
+const HEADER: usize = 12;
+const ENTRY: usize = 8;
 /// What a directory's size counts besides its listing.
 const DOTS: u64 = 3;
 
@@ -53,23 +56,20 @@ impl<'i, 't> Inodes<'i, 't> {
         let mut this = Self {
             index,
             numbers: vec![0; index.len()],
-            count: 1,
+            count: 0,
             owners: Vec::new(),
             owner_of: HashMap::new(),
             sets: vec![xattr::NONE; index.len()],
             xattrs: Xattrs::default(),
         };
-        this.numbers[0] = 1;
-        // What lies in one directory has numbers in a row, as its listing counts them.
+        // In path order, in which they also lie mostly: numbers that ascend compress best.
         for number in 0..index.len() {
-            for &child in index.children(number) {
-                let first = index.firsts[child as usize] as usize;
-                if this.numbers[first] == 0 {
-                    this.count += 1;
-                    this.numbers[first] = this.count;
-                }
-                this.numbers[child as usize] = this.numbers[first];
+            let first = index.firsts[number] as usize;
+            if this.numbers[first] == 0 {
+                this.count += 1;
+                this.numbers[first] = this.count;
             }
+            this.numbers[number] = this.numbers[first];
             let entry = &index.entries[number];
             let metadata = &entry.inode.metadata;
             for owner in [metadata.uid, metadata.gid] {
@@ -107,11 +107,20 @@ impl<'i, 't> Inodes<'i, 't> {
             block: u64::from(block),
             codec,
         };
-        for number in (0..self.index.len()).rev() {
-            if !self.index.entries[number].inode.is_directory() {
+        // Directories that are open, and how many of their children were looked at.
+        let mut open = vec![(0, 0)];
+        while let Some((number, seen)) = open.last_mut() {
+            let (number, children) = (*number, self.index.children(*number));
+            let is_directory =
+                |child: &&u32| self.index.entries[**child as usize].inode.is_directory();
+            let rest = children[*seen..].iter();
+            if let Some((at, child)) = rest.enumerate().find(|(_, child)| is_directory(child)) {
+                *seen += at + 1;
+                open.push((*child as usize, 0));
                 continue;
             }
-            for &child in self.index.children(number) {
+            open.pop();
+            for &child in children {
                 let first = self.index.firsts[child as usize] as usize;
                 if tables.places[first].is_none() {
                     let bytes = self.inode(first, data, tables.block);
@@ -228,7 +237,8 @@ struct Tables<'c> {
     codec: &'c mut Codec,
 }
 
-/// Where a listing begins a header in a new block: an entry of the directory's index.
+/// Where a listing begins a header, a block at most behind the one before: an entry of the
+/// directory's index.
 struct Mark {
     at: u32,
     /// The block of the listing's table.
@@ -258,6 +268,7 @@ impl Tables<'_> {
         let block_at = |at: usize| first_block + (usize::from(place.offset) + at) / META;
         let mut out = Vec::new();
         let mut marks: Vec<Mark> = Vec::new();
+        let mut mark_at = 0;
         let children = index.children(number);
         let mut from = 0;
         while from < children.len() {
@@ -267,22 +278,28 @@ impl Tables<'_> {
             };
             let (base, base_number) = inode(children[from]);
             let header_at = out.len();
-            if block_at(header_at) != marks.last().map_or(first_block, |mark| mark.block) {
+            let name_of = |child: u32| index.entries[child as usize].path.name();
+            // Whether an entry would reach more than a block behind the last mark.
+            let is_far = |mark: usize, at: usize, child: u32| {
+                at + ENTRY + name_of(child).len() - mark > META
+            };
+            if header_at != 0 && is_far(mark_at, header_at + HEADER, children[from]) {
                 let at = u32::try_from(header_at).map_err(|_| too_large())?;
                 marks.push(Mark { at, block: block_at(header_at), child: children[from] });
+                mark_at = header_at;
             }
-            out.extend_from_slice(&[0; 12]);
+            out.extend_from_slice(&[0; HEADER]);
             let mut count = 0;
             for &child in &children[from..] {
                 let (place, number) = inode(child);
                 let delta = i64::from(number) - i64::from(base_number);
                 let Ok(delta) = i16::try_from(delta) else { break };
-                let next_block = count != 0 && block_at(out.len()) != block_at(header_at);
-                if count == RUN || place.block != base.block || next_block {
+                let is_far = count != 0 && is_far(mark_at, out.len(), child);
+                if count == RUN || place.block != base.block || is_far {
                     break;
                 }
                 let entry = &index.entries[child as usize];
-                let name = entry.path.name();
+                let name = name_of(child);
                 out.extend_from_slice(&place.offset.to_le_bytes());
                 out.extend_from_slice(&delta.to_le_bytes());
                 out.extend_from_slice(&kind_of(&entry.inode.kind).to_le_bytes());
