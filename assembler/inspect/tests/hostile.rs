@@ -74,7 +74,10 @@ fn images() -> &'static [(String, Vec<u8>)] {
                     "iso" => bytes = [vec![0; 32 << 10], bytes].concat(),
                     _ => {}
                 }
-                all.push((format!("{target}/{}", file.file_name().unwrap().to_string_lossy()), bytes));
+                all.push((
+                    format!("{target}/{}", file.file_name().unwrap().to_string_lossy()),
+                    bytes,
+                ));
             }
         }
         assert!(all.len() > 20, "{}", all.len());
