@@ -59,7 +59,8 @@ pub(crate) struct Global {
     /// Allow packages that ask for the network in a RUN to have it
     #[arg(long, global = true)]
     pub(crate) allow_network: bool,
-    /// What packages are built with, by its name in stagex.toml [default: the one it says]
+    /// What packages are built with, by its name in stagex.toml [default: $STAGEX_TOOLCHAIN, else
+    /// the one it says]
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) toolchain: Option<String>,
     /// Print results and errors only

@@ -58,7 +58,7 @@ impl Project {
             .to_owned();
         let workspace = read(&root, &root.join("stagex.toml"))?;
         let workspace = Workspace::parse(&workspace).map_err(Failure::wrong)?;
-        let toolchain = toolchain(&workspace, global.toolchain.as_deref())?;
+        let toolchain = toolchain(&workspace, global)?;
         let mut texts = Vec::new();
         let mut folders = BTreeMap::new();
         let mut unreadable = Vec::new();
@@ -179,13 +179,15 @@ impl Project {
     }
 }
 
-/// The toolchain to use: the one that is asked for, else the one that stagex.toml says.
-fn toolchain(workspace: &Workspace, wanted: Option<&str>) -> Result<Option<String>, Failure> {
-    let Some(wanted) = wanted else {
+/// The toolchain to use: the one that is asked for, on the command line or in the environment,
+/// else the one that stagex.toml says.
+fn toolchain(workspace: &Workspace, global: &Global) -> Result<Option<String>, Failure> {
+    let variable = || env::var("STAGEX_TOOLCHAIN").ok().filter(|name| !name.is_empty());
+    let Some(wanted) = global.toolchain.clone().or_else(variable) else {
         return Ok(workspace.default_toolchain.as_ref().map(|name| name.value.clone()));
     };
-    if workspace.toolchains.contains_key(wanted) {
-        return Ok(Some(wanted.to_owned()));
+    if workspace.toolchains.contains_key(&wanted) {
+        return Ok(Some(wanted));
     }
     let known: Vec<&str> = workspace.toolchains.keys().map(String::as_str).collect();
     let help = match known.is_empty() {

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::Project;
+use crate::support::{Project, run};
 
 /// A project with two compilers, of which one is a foreign seed.
 pub(crate) fn project() -> Project {
@@ -45,6 +45,13 @@ fn a_toolchain_is_chosen_by_name() {
             || index.contains("\"org.stagex.unbootstrapped\":\"foreign\""),
         "{index}"
     );
+    // The environment names one too, and an empty variable none.
+    let variable = |name| {
+        let mut command = project.command(["build", "core-app"]);
+        run(command.env("STAGEX_TOOLCHAIN", name)).code(0)
+    };
+    assert_eq!(variable("quick").stdout, quick.stdout);
+    assert_eq!(variable("").stdout, honest.stdout);
     // Both are known now, whichever is asked for.
     let again = project.stagex(["build", "core-app"]).code(0).says_nothing_of("RUN");
     assert_ne!(again.stdout, quick.stdout);
