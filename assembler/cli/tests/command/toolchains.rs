@@ -34,7 +34,7 @@ fn a_toolchain_is_chosen_by_name() {
         |project: &Project| fs::read_to_string(project.unpacked("core-app").join("app")).unwrap();
     let honest = project.stagex(["build", "core-app"]).code(0);
     assert_eq!(made(&project), "honest\n");
-    honest.says_nothing_of("not bootstrapped").says_nothing_of("core-seed");
+    let honest = honest.says_nothing_of("not bootstrapped").says_nothing_of("core-seed");
     let quick = project.stagex(["build", "core-app", "--toolchain", "quick"]).code(0);
     assert_eq!(made(&project), "quick\n");
     let quick = quick.says(&["(not bootstrapped: built with the foreign seed)"]);
