@@ -6,12 +6,18 @@ use std::{
 };
 
 use crate::{
-    bytes::{Bytes, ReadAt},
+    bytes::{Bytes, ReadAt, new_id},
     error::Result,
 };
 
-/// How many decompressed blocks are kept.
-const KEPT: usize = 4;
+/// How many decompressed blocks are kept, and how many bytes of them: of all images together, so
+/// that a folder of many files takes no more memory than one.
+const KEPT: usize = 64;
+const KEPT_BYTES: usize = 64 << 20;
+
+/// The blocks that were decompressed last, the latest at the end: the number of their source, their
+/// own, and their bytes.
+static LAST: Mutex<Vec<(u64, u64, Arc<Vec<u8>>)>> = Mutex::new(Vec::new());
 
 /// Where a block's bytes are.
 pub(crate) enum Block {
@@ -43,27 +49,35 @@ pub(crate) trait Blocks: Send + Sync {
 
 struct Source<B> {
     blocks: B,
-    /// The blocks that were decompressed last, the latest at the end.
-    kept: Mutex<Vec<(u64, Arc<Vec<u8>>)>>,
+    id: u64,
 }
 
 /// Bytes of blocks.
 pub(crate) fn bytes<B: Blocks + 'static>(blocks: B) -> Bytes {
-    Bytes::new(Arc::new(Source { blocks, kept: Mutex::default() }))
+    Bytes::new(Arc::new(Source { blocks, id: new_id() }))
 }
 
 impl<B: Blocks> Source<B> {
     fn kept(&self, index: u64) -> Option<Arc<Vec<u8>>> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.iter().find(|(number, _)| *number == index).map(|(_, bytes)| bytes.clone())
+        let last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = last.iter().rev().find(|(id, number, _)| (*id, *number) == (self.id, index));
+        found.map(|(_, _, bytes)| bytes.clone())
     }
 
     fn keep(&self, index: u64, bytes: &Arc<Vec<u8>>) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() == KEPT {
-            kept.remove(0);
+        let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+        last.push((self.id, index, bytes.clone()));
+        let mut held: usize = last.iter().map(|(_, _, bytes)| bytes.len()).sum();
+        while last.len() > 1 && (last.len() > KEPT || held > KEPT_BYTES) {
+            held -= last.remove(0).2.len();
         }
-        kept.push((index, bytes.clone()));
+    }
+}
+
+impl<B> Drop for Source<B> {
+    fn drop(&mut self) {
+        let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+        last.retain(|(id, ..)| *id != self.id);
     }
 }
 
@@ -114,5 +128,67 @@ impl<B: Blocks> ReadAt for Source<B> {
             end = (end / size + 1) * size;
         }
         end.min(len).saturating_sub(offset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    const SIZE: usize = 2 << 20;
+
+    /// Two blocks, which count how often they are decompressed.
+    struct Counted {
+        value: u8,
+        decoded: Arc<AtomicUsize>,
+    }
+
+    impl Blocks for Counted {
+        fn len(&self) -> u64 {
+            2 * SIZE as u64
+        }
+
+        fn size(&self) -> u64 {
+            SIZE as u64
+        }
+
+        fn block(&self, index: u64) -> Result<Block> {
+            self.decoded.fetch_add(1, Ordering::Relaxed);
+            Ok(Block::Decoded(vec![self.value ^ index as u8; SIZE]))
+        }
+    }
+
+    #[test]
+    fn the_blocks_of_many_files_are_not_all_kept() {
+        let decoded = Arc::new(AtomicUsize::new(0));
+        let files: Vec<Bytes> =
+            (0..100).map(|value| bytes(Counted { value, decoded: decoded.clone() })).collect();
+        let read = |number: usize, index: u64| {
+            let before = decoded.load(Ordering::Relaxed);
+            let mut buffer = [0; 3];
+            files[number].read_exact_at((index + 1) * SIZE as u64 - 3, &mut buffer).unwrap();
+            assert_eq!(buffer, [number as u8 ^ index as u8; 3]);
+            decoded.load(Ordering::Relaxed) == before
+        };
+        for number in 0..files.len() {
+            assert!(!read(number, 0) && !read(number, 1));
+        }
+        // From the latest back, so that none is pushed out before it was looked for.
+        let kept = (0..files.len()).rev().filter(|&number| read(number, 1) | read(number, 0));
+        let kept = kept.count() * 2 * SIZE;
+        assert!(kept <= KEPT_BYTES, "{kept} bytes are kept");
+    }
+
+    #[test]
+    fn what_a_file_had_goes_with_it() {
+        let decoded = Arc::new(AtomicUsize::new(0));
+        let source = Source { blocks: Counted { value: 7, decoded }, id: new_id() };
+        let id = source.id;
+        source.read_at(0, &mut [0]).unwrap();
+        drop(source);
+        let last = LAST.lock().unwrap();
+        assert!(last.iter().all(|(owner, ..)| *owner != id));
     }
 }

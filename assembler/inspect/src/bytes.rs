@@ -133,7 +133,7 @@ impl ReadAt for Pieces {
 }
 
 /// A number that no other source has.
-fn new_id() -> u64 {
+pub(crate) fn new_id() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
