@@ -170,8 +170,9 @@ pub struct Compression {
     /// 8 MiB to decompress.
     pub level: u32,
     /// Threads; 0 counts as 1. The bytes do not depend on it, but memory does: for each thread xz
-    /// takes some 150 MiB at level 6 and ten times as much at level 9, LZ4 two or three blocks of
-    /// 8 MiB or less and what they become, gzip next to nothing.
+    /// takes some 150 MiB at level 6 and ten times as much at level 9, zstd some 20 MiB at level 3
+    /// and over 100 MiB at level 19, LZ4 two or three blocks of 8 MiB or less and what they
+    /// become, gzip next to nothing.
     pub workers: u32,
 }
 
