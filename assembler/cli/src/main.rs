@@ -1,5 +1,23 @@
 //! The `stagex` command: arguments, progress, reports. What is done is done by the libraries.
 
+/// As that of the standard library, without its panics: see [`terminal`].
+macro_rules! println {
+    () => { crate::terminal::print(format_args!("\n")) };
+    ($($text:tt)*) => { crate::terminal::print(format_args!("{}\n", format_args!($($text)*))) };
+}
+
+/// The same without a new line.
+macro_rules! print {
+    ($($text:tt)*) => { crate::terminal::print(format_args!($($text)*)) };
+}
+
+/// The same for what is no result.
+macro_rules! eprintln {
+    ($($text:tt)*) => {
+        crate::terminal::print_aside(format_args!("{}\n", format_args!($($text)*)))
+    };
+}
+
 mod args;
 mod commands;
 mod config;
@@ -7,6 +25,7 @@ mod failure;
 mod progress;
 mod project;
 mod session;
+mod terminal;
 
 use std::process::ExitCode;
 
@@ -31,7 +50,7 @@ fn main() -> ExitCode {
         Command::Completions { shell } => commands::completions::run(*shell),
         Command::Man { folder } => commands::man::run(folder),
     };
-    match result {
+    match result.and_then(|code| terminal::all_printed().map(|()| code)) {
         Ok(code) => code,
         Err(failure) => failure.report(),
     }

@@ -9,14 +9,13 @@ use std::{
 
 use clap::ValueHint;
 use stagex_boxes::write_aside;
-use stagex_inspect::{Bytes, Context, DiffOptions, Limits, Node, Options};
+use stagex_inspect::{Bytes, Context, DiffOptions, Error, Limits, Node, Options};
 
-use crate::failure::Failure;
+use crate::{failure::Failure, terminal::is_closed};
 
 /// What is looked into, and what is shown of it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-\
 A / in a path leads into folders and into images alike; so does the \" > \" that `image diff` prints.
 
 Examples:
@@ -93,6 +92,8 @@ impl Inspect {
         }
         if let Some(output) = &self.output {
             let Some(bytes) = node.bytes() else {
+                // What is damaged says so when it is opened.
+                node.open(&context).map_err(failed)?;
                 let kind = node.kind().as_str();
                 return Err(Failure::wrong(format!("a {kind} has no bytes to extract")));
             };
@@ -103,8 +104,12 @@ impl Inspect {
         let options = Options { depth: self.depth, all: self.all, digests: self.digests };
         let mut out = BufWriter::new(io::stdout());
         let list = if self.json { stagex_inspect::json } else { stagex_inspect::tree };
-        let summary = list(&context, &node, options, &mut out).map_err(failed)?;
-        out.flush().map_err(Failure::failed)?;
+        let listed = list(&context, &node, options, &mut out);
+        let listed = listed.and_then(|summary| Ok(out.flush().map(|()| summary)?));
+        let summary = match listed {
+            Err(Error::Io(error)) if is_closed(&error) => return Ok(ExitCode::SUCCESS),
+            listed => listed.map_err(failed)?,
+        };
         if summary.damaged != 0 {
             return Err(Failure::failed(format!("{} parts are damaged", summary.damaged)));
         }
@@ -124,12 +129,19 @@ impl Diff {
         let mut out = BufWriter::new(io::stdout());
         let found = stagex_inspect::diff(&context(), &old, &new, &options, &mut |difference| {
             writeln!(out, "{difference}").map_err(Into::into)
-        })
-        .map_err(Failure::failed)?;
-        if found.stopped {
-            writeln!(out, "… and perhaps more").map_err(Failure::failed)?;
-        }
-        out.flush().map_err(Failure::failed)?;
+        });
+        let found = found.and_then(|found| {
+            if found.stopped {
+                writeln!(out, "… and perhaps more")?;
+            }
+            out.flush()?;
+            Ok(found)
+        });
+        let found = match found {
+            // There was something to be printed.
+            Err(Error::Io(error)) if is_closed(&error) => return Ok(ExitCode::from(DIFFERENT)),
+            found => found.map_err(Failure::failed)?,
+        };
         Ok(if found.count == 0 { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
     }
 }
@@ -137,8 +149,10 @@ impl Diff {
 /// Writes what lies at `path` within an image to a file.
 pub(crate) fn extract(image: &Path, path: &str, output: &Path) -> Result<(), Failure> {
     let failed = |error| Failure::failed(format!("{}: {path}: {error}", image.display()));
-    let node = stagex_inspect::find(&context(), &open(image)?, path).map_err(failed)?;
+    let context = context();
+    let node = stagex_inspect::find(&context, &open(image)?, path).map_err(failed)?;
     let Some(bytes) = node.bytes() else {
+        node.open(&context).map_err(failed)?;
         let text = format!("{}: {path} has no bytes", image.display());
         return Err(Failure::failed(text));
     };
