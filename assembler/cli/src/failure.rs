@@ -41,6 +41,14 @@ impl Failure {
         move |error| Self::failed(format!("{}: {error}", path.display()))
     }
 
+    /// The same of a part that is named.
+    pub(crate) fn about(mut self, part: &str) -> Self {
+        for message in &mut self.messages {
+            *message = format!("{part}: {message}");
+        }
+        self
+    }
+
     /// The same with another exit code, where a subcommand has codes of its own.
     pub(crate) fn with_code(self, code: u8) -> Self {
         Self { code, ..self }

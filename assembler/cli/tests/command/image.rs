@@ -10,10 +10,10 @@ use std::{
 use crate::support::{Ended, Project, is_root, run, stagex};
 
 /// A temporary folder with a folder `tree` in it.
-struct Bench(tempfile::TempDir);
+pub(crate) struct Bench(tempfile::TempDir);
 
 impl Bench {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let bench = Self(tempfile::tempdir().unwrap());
         for folder in ["tree/EFI/BOOT", "tree/empty"] {
             fs::create_dir_all(bench.at(folder)).unwrap();
@@ -24,28 +24,28 @@ impl Bench {
         bench
     }
 
-    fn at(&self, name: &str) -> PathBuf {
+    pub(crate) fn at(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    fn write(&self, name: &str, bytes: &[u8]) {
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) {
         fs::write(self.at(name), bytes).unwrap();
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(stagex());
         command.arg("image").args(arguments).current_dir(self.0.path());
         command
     }
 
     #[track_caller]
-    fn image(&self, arguments: &[&str]) -> Ended {
+    pub(crate) fn image(&self, arguments: &[&str]) -> Ended {
         run(&mut self.command(arguments))
     }
 
     /// A reference tool's output.
     #[track_caller]
-    fn tool(&self, package: &str, program: &str, arguments: &[&str]) -> String {
+    pub(crate) fn tool(&self, package: &str, program: &str, arguments: &[&str]) -> String {
         let output = Command::new(program)
             .args(arguments)
             .current_dir(self.0.path())
@@ -62,7 +62,7 @@ impl Bench {
     }
 
     /// The names in the folder, hidden ones too.
-    fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(self.0.path()).unwrap();
         let mut names: Vec<String> =
             entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -71,7 +71,7 @@ impl Bench {
     }
 }
 
-fn bytes(path: &Path) -> Vec<u8> {
+pub(crate) fn bytes(path: &Path) -> Vec<u8> {
     fs::read(path).unwrap()
 }
 

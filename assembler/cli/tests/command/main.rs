@@ -11,6 +11,7 @@ mod downloads;
 mod explain;
 mod hostile;
 mod image;
+mod image_from;
 mod jobs;
 mod recipes;
 mod same;

@@ -18,6 +18,7 @@ mod source;
 mod squashfs;
 mod uki;
 mod verity;
+mod volume;
 
 use std::process::ExitCode;
 
@@ -75,16 +76,16 @@ pub(crate) fn run(global: &Global, command: &ImageCommand) -> Result<ExitCode, F
         ImageCommand::Erofs(args) => args.write(global),
         ImageCommand::Ext4(args) => args.write(),
         ImageCommand::Fat(args) => args.write(),
-        ImageCommand::Gpt(args) => args.write(),
+        ImageCommand::Gpt(args) => args.write(global),
         ImageCommand::Inspect(args) => return args.run(),
         ImageCommand::Iso(args) => args.write(),
         ImageCommand::Qcow2(args) => args.write(global),
-        ImageCommand::Raw(args) => args.write(),
+        ImageCommand::Raw(args) => args.write(global),
         ImageCommand::Sign(args) => args.write(),
         ImageCommand::Squashfs(args) => args.write(global),
         ImageCommand::Uki(args) => args.write(global),
         ImageCommand::Verity(args) => args.write(global),
-        ImageCommand::Vhd(args) => args.write(),
+        ImageCommand::Vhd(args) => args.write(global),
         ImageCommand::Vmdk(args) => args.write(global),
     }?;
     Ok(ExitCode::SUCCESS)

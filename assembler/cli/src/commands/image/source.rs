@@ -24,7 +24,6 @@ use crate::{args::architecture, failure::Failure};
 
 /// Where a tree comes from, and what of it is made alike.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Source")]
 pub(crate) struct Source {
     /// A folder, a tar (plain, gzip or zstd; - is standard input) or an OCI image layout. Where it
     /// could be mistaken: dir:PATH, tar:PATH, oci:PATH
@@ -134,8 +133,7 @@ impl Options {
         }
         let newest = || tree.iter().map(|entry| entry.inode.metadata.mtime).max();
         let epoch = self.epoch.or_else(newest).unwrap_or(0);
-        let seed = self.seed.as_ref().map(Digest::of);
-        Ok(Loaded { tree, epoch, seed, _spool: temporary })
+        Ok(Loaded { tree, epoch, seed: self.seed(), _spool: temporary })
     }
 }
 
@@ -143,6 +141,11 @@ impl Options {
     /// The time that all is set to, if it is.
     pub(crate) fn epoch(&self) -> Option<i64> {
         self.epoch
+    }
+
+    /// The digest of what identifiers are derived from, if that was said.
+    pub(crate) fn seed(&self) -> Option<Digest> {
+        self.seed.as_ref().map(Digest::of)
     }
 
     /// The architecture that was chosen, if one was.

@@ -1,14 +1,15 @@
 //! `stagex image verity`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::ValueHint;
 use stagex_image::{
+    Image,
     identity::Guid,
     verity::{Params, Verity},
 };
 
-use super::{Output, compression::workers, ext4::uuid, source};
+use super::{Output, compression::workers, ext4::uuid, source, volume::Volume};
 use crate::{args::Global, failure::Failure};
 
 /// What a hash tree is made over.
@@ -18,14 +19,20 @@ The root hash that is printed is all that has to be trusted; veritysetup takes t
 
 Examples:
   stagex image verity root.ext4 -o root.verity            the tree alone
-  stagex image verity root.ext4 --append -o root.img      the file with its tree behind it")]
+  stagex image verity root.ext4 --append -o root.img      the file with its tree behind it
+  stagex image verity --from rootfs --format erofs -o root.img    both made of a folder")]
 pub(crate) struct Args {
     /// The file system to be checked when it is read
-    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
-    data: PathBuf,
+    #[arg(
+        value_name = "FILE",
+        required_unless_present = "from",
+        conflicts_with = "from",
+        value_hint = ValueHint::FilePath
+    )]
+    data: Option<PathBuf>,
     #[command(flatten)]
     output: Output,
-    /// Write the data too, and the tree behind it
+    /// Write the data too, and the tree behind it, as is always done with --from
     #[arg(long)]
     append: bool,
     /// What is hashed before each block, in hexadecimal, or - for nothing [default: derived from the
@@ -35,6 +42,8 @@ pub(crate) struct Args {
     /// The identifier in the superblock [default: derived from the data]
     #[arg(long, value_name = "UUID", value_parser = uuid)]
     uuid: Option<Guid>,
+    #[command(flatten)]
+    volume: Volume,
 }
 
 /// Bytes that are hashed first.
@@ -43,21 +52,37 @@ struct Salt(Vec<u8>);
 
 impl Args {
     pub(crate) fn write(&self, global: &Global) -> Result<(), Failure> {
-        let data = source::file(&self.data)?;
-        let mut params = Params::of_content(&data, workers(global))
-            .map_err(|error| Failure::failed(format!("{}: {error}", self.data.display())))?;
+        if let Some(from) = &self.volume.from {
+            let loaded = self.volume.load(from, &self.output, 0)?;
+            let data = self.volume.format.layout(&loaded, None, &self.output, global)?;
+            return self.over(&*data, from, true, global);
+        }
+        let path = self.data.as_deref().unwrap_or(Path::new(""));
+        self.over(&source::file(path)?, path, self.append, global)
+    }
+
+    /// Writes the tree over `data`, which came from `path`.
+    fn over(
+        &self,
+        data: &dyn Image,
+        path: &Path,
+        append: bool,
+        global: &Global,
+    ) -> Result<(), Failure> {
+        let mut params = Params::of_content(data, workers(global))
+            .map_err(|error| Failure::failed(format!("{}: {error}", path.display())))?;
         if let Some(Salt(salt)) = &self.salt {
             params.salt.clone_from(salt);
         }
         params.uuid = self.uuid.unwrap_or(params.uuid);
-        let verity = Verity::over(&data, &params)
-            .map_err(|error| Failure::failed(format!("{}: {error}", self.data.display())))?;
+        let verity = Verity::over(data, &params)
+            .map_err(|error| Failure::failed(format!("{}: {error}", path.display())))?;
         let mut notes = vec![("root", verity.root_hash().to_string())];
         notes.push(("uuid", verity.uuid().to_string()));
-        if self.append {
+        if append {
             notes.push(("offset", verity.hash_offset().to_string()));
             notes.push(("table", verity.table("DEVICE", "DEVICE")));
-            return self.output.image(&verity.append(&data), &notes);
+            return self.output.image(&verity.append(data), &notes);
         }
         notes.push(("table", verity.table("DATA", "HASH")));
         self.output.image(&verity.tree(), &notes)
