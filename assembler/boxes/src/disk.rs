@@ -20,6 +20,10 @@ const ROOM: u64 = 64 << 20;
 /// What a second place for the root file system is called behind its name, and the first.
 const SLOTS: [&str; 2] = ["-a", "-b"];
 
+/// Where on an EFI system partition the UKI lies that finds the root file system in the second
+/// place. Firmware starts it only when it is told to: what is in that place may be nothing.
+const SECOND_UKI: &str = "EFI/stagex/slot-b.efi";
+
 /// The partition with what a BIOS starts.
 const BIOS_BOOT: &str = "bios-boot";
 
@@ -28,14 +32,14 @@ pub(crate) struct Root<'a> {
     format: RootFormat,
     image: Box<dyn Image + 'a>,
     verity: Option<Verity>,
-    /// The GUIDs of its partition and of its hash tree's.
-    guids: (Guid, Guid),
+    /// The GUIDs of its partition and of its hash tree's; where there are two places for it, those
+    /// of both.
+    places: Vec<(Guid, Guid)>,
 }
 
 impl Root<'_> {
-    /// What the kernel is told to find it by: it needs no initramfs for that.
-    fn cmdline(&self) -> String {
-        let (data, tree) = self.guids;
+    /// What the kernel is told to find it by, in one of its places: it needs no initramfs for that.
+    fn cmdline(&self, (data, tree): (Guid, Guid)) -> String {
         let name = self.format.name();
         let place = |guid: Guid| format!("PARTUUID={guid}");
         match &self.verity {
@@ -90,13 +94,23 @@ impl Composition {
             }
             false => None,
         };
-        let guids = match &verity {
-            Some(verity) => verity.partition_guids(),
+        let places = match &verity {
+            _ if self.disk.ab => SLOTS.map(|slot| self.slot_guids(slot)).to_vec(),
+            Some(verity) => vec![verity.partition_guids()],
             None => {
-                (Guid::derive(&seed, "partition"), Guid::derive(&seed, "partition of hash tree"))
+                let guid = |what| Guid::derive(&seed, what);
+                vec![(guid("partition"), guid("partition of hash tree"))]
             }
         };
-        Ok(Some(Root { format: self.rootfs_plan.format, image, verity, guids }))
+        Ok(Some(Root { format: self.rootfs_plan.format, image, verity, places }))
+    }
+
+    /// The GUIDs of one of two places for the root file system: the same in every version of the
+    /// box, since a later one is written into the partitions that an earlier one's disk has.
+    fn slot_guids(&self, slot: &str) -> (Guid, Guid) {
+        let seed = Digest::of(format!("stagex slots of {}", self.name));
+        let guid = |role: Role| Guid::derive(&seed, &format!("{}{slot}", role.name()));
+        (guid(Role::Root), guid(Role::RootVerity))
     }
 
     /// How an EROFS root file system is compressed, if it is.
@@ -149,12 +163,12 @@ impl Composition {
     }
 
     /// The command line with what leads to a root file system.
-    fn root_cmdline(&self, root: &Root<'_>) -> String {
+    fn root_cmdline(&self, root: &Root<'_>, place: (Guid, Guid)) -> String {
         let has =
             |path: &str| TreePath::new(path).is_ok_and(|path| self.rootfs.get(&path).is_some());
         // What an initramfs is started by is not looked for elsewhere.
         let init = if has("init") && !has("sbin/init") { " init=/init" } else { "" };
-        format!("{}{init} {}", root.cmdline(), self.cmdline)
+        format!("{}{init} {}", root.cmdline(place), self.cmdline)
     }
 
     /// The type of a partition.
@@ -176,17 +190,21 @@ impl Composition {
 }
 
 impl Writer<'_> {
-    /// The UKI of a disk, which finds the root file system there; made once.
-    fn disk_uki(&self, root: &Root<'_>) -> Result<&Content, Error> {
-        if let Some(uki) = self.disk_uki.get() {
-            return Ok(uki);
+    /// The UKIs of a disk, one for each place of the root file system, which find it there; made
+    /// once.
+    fn disk_ukis(&self, root: &Root<'_>) -> Result<&[Content], Error> {
+        if let Some(ukis) = self.disk_ukis.get() {
+            return Ok(ukis);
         }
-        let cmdline = self.composition.root_cmdline(root);
-        let plan = self.composition.uki(None, cmdline).plan()?;
-        let path = self.scratch.join("uki-disk");
-        let (digest, len) = write_aside(&path, |mut out| plan.write(&mut out))?;
-        let content = Content::from_file(path, 0, len).with_digest(digest);
-        Ok(self.disk_uki.get_or_init(|| content))
+        let mut ukis = Vec::new();
+        for (number, place) in root.places.iter().enumerate() {
+            let cmdline = self.composition.root_cmdline(root, *place);
+            let plan = self.composition.uki(None, cmdline).plan()?;
+            let path = self.scratch.join(format!("uki-disk-{number}"));
+            let (digest, len) = write_aside(&path, |mut out| plan.write(&mut out))?;
+            ukis.push(Content::from_file(path, 0, len).with_digest(digest));
+        }
+        Ok(self.disk_ukis.get_or_init(|| ukis))
     }
 
     /// Lays the disk out and hands it to `then`.
@@ -196,11 +214,18 @@ impl Writer<'_> {
     ) -> Result<T, Error> {
         let composition = self.composition;
         let root = composition.root(self.workers, self.scratch)?;
-        let uki = match &root {
-            Some(root) => self.disk_uki(root)?,
-            None => self.uki()?,
+        let (uki, other) = match &root {
+            Some(root) => match self.disk_ukis(root)? {
+                [first, other @ ..] => (first, other.first()),
+                // There is always a place.
+                [] => return Err(Error::NotYet { output: Output::Disk }),
+            },
+            None => (self.uki()?, None),
         };
-        let tree = self.esp(uki.clone())?;
+        let mut tree = self.esp(uki.clone())?;
+        if let Some(other) = other {
+            self.put(&mut tree, SECOND_UKI, other.clone())?;
+        }
         let of_esp = composition.disk.partitions.iter().find(|each| each.role == Role::Esp);
         let mut esp_params = self.disk_fat_params();
         if let Some(size) = of_esp.and_then(|esp| esp.size) {
@@ -227,12 +252,13 @@ impl Writer<'_> {
                             None => &nothing,
                         },
                     };
-                    let guid = match (each.role, &root) {
-                        (Role::Root, Some(root)) => Some(root.guids.0),
-                        (Role::RootVerity, Some(root)) => Some(root.guids.1),
-                        _ => None,
+                    let places = root.iter().flat_map(|root| &root.places);
+                    let guids: Vec<Guid> = match each.role {
+                        Role::Root => places.map(|place| place.0).collect(),
+                        Role::RootVerity => places.map(|place| place.1).collect(),
+                        _ => Vec::new(),
                     };
-                    all.extend(composition.partition(each, content, guid, &nothing));
+                    all.extend(composition.partition(each, content, &guids, &nothing));
                 }
                 all.extend(loader.map(|loader| disk::Partition {
                     kind: gpt::Type::named("bios-boot").unwrap_or(gpt::Type::ESP),
@@ -319,7 +345,7 @@ impl Composition {
         &self,
         each: &DiskPartition,
         content: &'a dyn Image,
-        guid: Option<Guid>,
+        guids: &[Guid],
         nothing: &'a Content,
     ) -> Vec<disk::Partition<'a>> {
         let attribute = |name: &str| gpt::attribute(name).unwrap_or(0);
@@ -330,7 +356,7 @@ impl Composition {
             name: each.name.clone(),
             content,
             size: each.size,
-            guid,
+            guid: guids.first().copied(),
             attributes: if read_only { attribute("read-only") } else { 0 },
             in_mbr: false,
         };
@@ -341,7 +367,7 @@ impl Composition {
             name: format!("{}{}", each.name, SLOTS[1]),
             content: nothing,
             size: Some(each.size.unwrap_or(content.len())),
-            guid: None,
+            guid: guids.get(1).copied(),
             attributes: first.attributes | attribute("no-auto"),
             ..first
         };

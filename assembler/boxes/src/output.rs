@@ -66,15 +66,15 @@ pub struct Writer<'a> {
     pub(crate) workers: u32,
     initramfs: OnceLock<Content>,
     uki: OnceLock<Content>,
-    pub(crate) disk_uki: OnceLock<Content>,
+    pub(crate) disk_ukis: OnceLock<Vec<Content>>,
 }
 
 impl Composition {
     /// Prepares writing; `scratch` is an empty folder for what is not yet an output, `workers`
     /// how many threads compress.
     pub fn writer<'a>(&'a self, scratch: &'a Path, workers: u32) -> Writer<'a> {
-        let (initramfs, uki, disk_uki) = Default::default();
-        Writer { composition: self, scratch, workers: workers.max(1), initramfs, uki, disk_uki }
+        let (initramfs, uki, disk_ukis) = Default::default();
+        Writer { composition: self, scratch, workers: workers.max(1), initramfs, uki, disk_ukis }
     }
 
     /// The unified kernel image with an initramfs and a command line.
@@ -179,7 +179,7 @@ impl Writer<'_> {
         Ok(tree)
     }
 
-    fn put(&self, tree: &mut Tree, path: &str, content: Content) -> Result<(), Error> {
+    pub(crate) fn put(&self, tree: &mut Tree, path: &str, content: Content) -> Result<(), Error> {
         let mtime = i64::try_from(self.composition.epoch).unwrap_or(i64::MAX);
         let path = TreePath::new(path)?;
         let directory = Metadata { mtime, ..Metadata::new(0o755) };

@@ -126,11 +126,16 @@ fn cut(disk: &Path, (name, _, at, len): &(String, String, u64, u64)) -> PathBuf 
     path
 }
 
-/// The command line of the UKI in an EFI system partition.
+/// The command line of the UKI that firmware starts from an EFI system partition.
 fn cmdline(esp: &Path) -> String {
+    cmdline_of(esp, "EFI/BOOT/BOOTX64.EFI")
+}
+
+/// The command line of a UKI in an EFI system partition.
+fn cmdline_of(esp: &Path, path: &str) -> String {
     tool("dosfstools", "fsck.fat", &["-n", text(esp)]);
     let uki = esp.with_file_name("uki.efi");
-    tool("mtools", "mcopy", &["-i", text(esp), "::/EFI/BOOT/BOOTX64.EFI", text(&uki)]);
+    tool("mtools", "mcopy", &["-no", "-i", text(esp), &format!("::/{path}"), text(&uki)]);
     let len = fs::metadata(&uki).unwrap().len();
     let image = PeImage::parse(&Content::from_file(uki.as_path(), 0, len)).unwrap();
     assert!(image.section(".initrd").is_none());
@@ -257,10 +262,30 @@ fn a_root_file_system_that_is_checked_with_a_second_place() {
     ] {
         assert!(cmdline.contains(&text), "{text}: {cmdline}");
     }
-    // systemd finds both partitions by the root hash.
-    let halves = format!("{}{}", table[1].1, table[3].1).replace('-', "");
-    assert_eq!(halves, hash);
+    // The other UKI differs in the place alone.
+    let second = cmdline_of(&cut(&image, &table[0]), "EFI/stagex/slot-b.efi");
+    let moved = cmdline.replace(&table[1].1, &table[2].1).replace(&table[3].1, &table[4].1);
+    assert_eq!(second, moved);
+    assert_ne!(second, cmdline);
     assert!(!root.with_file_name("scratch").join("initramfs").exists(), "none is made");
+}
+
+#[test]
+fn a_later_version_knows_the_places_of_an_earlier_one() {
+    let guids = |digest: &str, format| {
+        let root = partition(Role::Root, Some(16 << 20));
+        let partitions = vec![partition(Role::Esp, Some(40 << 20)), root];
+        let disk = Disk { size: None, ab: true, partitions };
+        let composition =
+            Composition { digest: Digest::of(digest), ..composition(format, false, disk) };
+        let (_folder, image) = written(&composition, Output::Disk);
+        let guids: Vec<String> = table(&image).into_iter().map(|row| row.1).collect();
+        guids
+    };
+    let (earlier, later) = (guids("1", RootFormat::Ext4), guids("2", RootFormat::Erofs));
+    assert_eq!(earlier[1..], later[1..]);
+    assert_ne!(earlier[0], later[0]);
+    assert_ne!(earlier[1], earlier[2]);
 }
 
 #[test]
@@ -284,6 +309,9 @@ fn root_file_systems_that_are_only_read() {
         let salt = format!("--salt={}", words[at + 2].trim_end_matches('"'));
         let verify = ["verify", &salt, text(&root_at), text(&tree_at), words[at + 1]];
         tool("cryptsetup-bin", "veritysetup", &verify);
+        // systemd finds both partitions by the root hash.
+        let halves = format!("{}{}", rows[1].1, rows[2].1).replace('-', "");
+        assert_eq!(halves, words[at + 1]);
 
         let root = DiskPartition { size: Some(32 << 20), ..root };
         let disk = Disk { partitions: vec![esp, root], ..Disk::default() };
