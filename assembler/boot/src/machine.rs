@@ -79,6 +79,8 @@ pub struct Machine {
     pub forward: Option<u16>,
     /// A graphics adapter and a USB keyboard.
     pub display: bool,
+    /// Whether it starts again when the guest says so. Otherwise that ends it.
+    pub reboots: bool,
     /// Whether it stands still until the monitor says `cont`.
     pub paused: bool,
     /// Further arguments, as QEMU takes them.
@@ -204,6 +206,7 @@ impl Machine {
             network: Vec::new(),
             forward: None,
             display: false,
+            reboots: false,
             paused: false,
             extra: Vec::new(),
         }
@@ -229,7 +232,17 @@ impl Machine {
         args.add(["-nodefaults", "-no-user-config", "-display", "none", "-nic", "none"]);
         args.pair("-m", self.memory.to_string());
         args.pair("-smp", self.cpus.to_string());
-        args.pair("-cpu", if kvm { "host" } else { "max" });
+        let cpu = match (kvm, self.arch) {
+            (true, _) => "host",
+            // The kernel signs the addresses that it returns to. Emulating the architecture's own
+            // cipher for that is slow.
+            (false, Arch::Arm64) => "max,pauth-impdef=on",
+            // With these the kernel fills and copies memory by instructions that are emulated byte
+            // by byte.
+            (false, Arch::X86_64) => "max,erms=off,fsrm=off",
+            (false, Arch::Riscv64) => "max",
+        };
+        args.pair("-cpu", cpu);
 
         match &self.firmware {
             Firmware::Default => {}

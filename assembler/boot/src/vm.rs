@@ -70,9 +70,11 @@ impl Vm {
         qemu.check(machine.model)?;
         prepare(machine, &run)?;
         let mut args = machine.arguments(acceleration, &run)?;
-        // A guest that reboots is done: nothing else can be meant by a box in memory. It begins
-        // only when we listen, so that nothing it says is lost, however soon it ends.
-        args.extend(["-no-reboot", "-S"].map(str::to_owned));
+        // A guest that reboots is done, where nothing else is asked for: a box in memory can mean
+        // nothing else.
+        args.extend((!machine.reboots).then(|| "-no-reboot".to_owned()));
+        // It begins only when we listen, so that nothing it says is lost, however soon it ends.
+        args.push("-S".to_owned());
 
         let console = listen(&run, "console.sock")?;
         let monitor = listen(&run, "monitor.sock")?;
@@ -127,6 +129,16 @@ impl Vm {
     /// How long it has been running.
     pub fn elapsed(&self) -> Duration {
         self.start.elapsed()
+    }
+
+    /// How much processor time QEMU has taken. Unlike [`Vm::elapsed`], it says little of what else
+    /// the host does. None where the host does not tell.
+    pub fn cpu_time(&mut self) -> Option<Duration> {
+        let threads = self.qmp.execute("query-cpus-fast", json!({})).ok()?;
+        let thread = threads[0]["thread-id"].as_u64()?;
+        let status = fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
+        let process = status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim();
+        cpu_time(&fs::read_to_string(format!("/proc/{process}/stat")).ok()?)
     }
 
     /// Plugs in a USB stick whose bytes are the file `image`.
@@ -217,6 +229,15 @@ impl Vm {
     pub fn kvm_failure(&self) -> Option<String> {
         kvm_failure(&read_lossy(&self.run.join("qemu.log")))
     }
+}
+
+/// The processor time in a process's `stat`, as proc(5) has it.
+fn cpu_time(stat: &str) -> Option<Duration> {
+    // The second field is the program's name, in brackets, and can hold anything.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks = |field: usize| fields.get(field)?.parse::<u64>().ok();
+    // Linux counts in hundredths of a second for programs, whatever it counts in itself.
+    Some(Duration::from_millis(ticks(11)?.checked_add(ticks(12)?)?.checked_mul(10)?))
 }
 
 /// The port in QEMU's table of connections:
@@ -319,6 +340,14 @@ fn read_lossy(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_processor_time_is_read() {
+        let stat = "7 (a ) b) S 1 2 3 0 -1 0 0 0 0 0 250 31 4 4 20 0\n";
+        assert_eq!(cpu_time(stat), Some(Duration::from_millis(2810)));
+        assert_eq!(cpu_time("7 (qemu) S 1"), None);
+        assert_eq!(cpu_time(""), None);
+    }
 
     #[test]
     fn the_forwarded_port_is_read() {

@@ -239,24 +239,39 @@ fn mtool<const N: usize>(name: &str, image: &Path, args: [OsString; N]) -> Resul
 
 /// Runs a tool of the host; the error has what it wrote, or the package that it is missing from.
 pub(super) fn tool(name: &str, package: &str, args: Vec<OsString>) -> Result<String, String> {
+    tool_reading(name, package, args, None)
+}
+
+/// As [`tool`], with a file as its standard input.
+pub(super) fn tool_reading(
+    name: &str,
+    package: &str,
+    args: Vec<OsString>,
+    input: Option<&Path>,
+) -> Result<String, String> {
     // Debian keeps some of them where an ordinary user's PATH does not look.
     let places = ["/usr/sbin", "/sbin"].map(|folder| Path::new(folder).join(name));
     // Not a path where it is a bare name: duct would look for that in the working folder.
     let program = places.into_iter().find(|path| path.is_file());
     let program = program.map_or_else(|| OsString::from(name), OsString::from);
-    let output = duct::cmd(program, args)
+    let command = duct::cmd(program, args)
         .env("LC_ALL", "C.UTF-8")
-        .stdin_null()
         .stdout_capture()
         .stderr_capture()
-        .unchecked()
-        .run()
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => {
-                format!("{name} is not installed: on Debian, install the package {package}")
-            }
-            _ => format!("{name}: {error}"),
-        })?;
+        .unchecked();
+    let command = match input {
+        Some(path) => {
+            let file = File::open(path).map_err(|e| format!("{}: {e}", path.display()))?;
+            command.stdin_file(file)
+        }
+        None => command.stdin_null(),
+    };
+    let output = command.run().map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            format!("{name} is not installed: on Debian, install the package {package}")
+        }
+        _ => format!("{name}: {error}"),
+    })?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     if output.status.success() {
         return Ok(text);

@@ -48,7 +48,11 @@
 //!
 //! A step `ssh = { key = "admin", command = "uname -r", expect = "6.12" }` runs a command on the
 //! box as root, over the first of its network devices; a file `{ ssh-key = "admin" }` on a stick
-//! is the public part of that key. With `refused = true`, the box has to turn the key away.
+//! is the public part of that key. With `refused = true`, the box has to turn the key away; with
+//! `image = true`, the command's standard input is the image that the box was started from.
+//!
+//! A machine ends when the box restarts it, where the scenario does not say `reboots = true`. A
+//! kernel's panic ends every scenario but one that says `allow = ["Kernel panic - not syncing"]`.
 
 mod host;
 mod parse;
@@ -63,7 +67,7 @@ use std::{
 };
 
 pub use parse::ScenarioError;
-pub use report::{Outcome, Report, StepReport, json, junit};
+pub use report::{CPU, Outcome, Report, StepReport, json, junit};
 pub use run::{Setup, run};
 pub use ssh::Ssh;
 
@@ -96,6 +100,8 @@ pub struct Scenario {
     pub display: bool,
     /// Network devices that QEMU offers.
     pub network: Vec<String>,
+    /// Whether it starts again when the box restarts it, which ends it otherwise.
+    pub reboots: bool,
     /// How long a step waits that does not say it itself.
     pub timeout: Duration,
     /// What must never appear on the console.
@@ -320,10 +326,11 @@ impl Scenario {
             model: Model::Usual,
             attach,
             starts: Starts::Uefi,
-            memory: 1024,
+            memory: parse::MEMORY,
             cpus: 1,
             display: false,
             network: Vec::new(),
+            reboots: false,
             timeout,
             reject: parse::REJECT.map(str::to_owned).into(),
             keys: Vec::new(),

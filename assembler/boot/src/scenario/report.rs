@@ -4,6 +4,9 @@ use std::{collections::BTreeMap, fmt, fmt::Write, path::PathBuf, time::Duration}
 
 use crate::Arch;
 
+/// The end of a measure's name, where it is of processor time.
+pub const CPU: &str = "-cpu";
+
 /// The report of one run.
 #[derive(Debug, Clone)]
 pub struct Report {
@@ -21,7 +24,8 @@ pub struct Report {
     pub took: Duration,
     /// The steps that were done, the failed one included.
     pub steps: Vec<StepReport>,
-    /// When the measured steps ended, from QEMU's start.
+    /// When the measured steps ended, from QEMU's start; under the same name with [`CPU`] behind
+    /// it, how much processor time QEMU had taken by then.
     pub measures: BTreeMap<String, Duration>,
     /// All of the console, with times; not there where the machine was never started.
     pub transcript: PathBuf,
@@ -71,8 +75,11 @@ impl fmt::Display for Report {
         match &self.outcome {
             Outcome::Passed => {
                 write!(f, "passed: {name} ({arch}, {acceleration}, {seconds:.1} s")?;
-                for (measure, at) in &self.measures {
+                for (measure, at) in self.measures.iter().filter(|(name, _)| !name.ends_with(CPU)) {
                     write!(f, "; {measure} after {:.1} s", at.as_secs_f64())?;
+                    if let Some(cpu) = self.measures.get(&format!("{measure}{CPU}")) {
+                        write!(f, ", {:.1} s of CPU", cpu.as_secs_f64())?;
+                    }
                 }
                 f.write_str(")")
             }
@@ -180,11 +187,17 @@ mod tests {
             outcome: Outcome::Passed,
             took: Duration::from_millis(1500),
             steps: Vec::new(),
-            measures: BTreeMap::from([("menu".into(), Duration::from_secs(1))]),
+            measures: BTreeMap::from([
+                ("menu".into(), Duration::from_secs(1)),
+                ("menu-cpu".into(), Duration::from_millis(600)),
+            ]),
             transcript: "run/console.log".into(),
             pictures: Vec::new(),
         };
-        assert_eq!(passed.to_string(), "passed: a < b (x86_64, KVM, 1.5 s; menu after 1.0 s)");
+        assert_eq!(
+            passed.to_string(),
+            "passed: a < b (x86_64, KVM, 1.5 s; menu after 1.0 s, 0.6 s of CPU)"
+        );
         let outcome = Outcome::Failed {
             line: Some(7),
             what: "expect \"x\"".into(),

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    Action, Outcome, Output, Report, Scenario, Starts, Step, StepReport, Wanted, fill,
+    Action, CPU, Outcome, Output, Report, Scenario, Starts, Step, StepReport, Wanted, fill,
     host::{Host, make_esp},
     ssh,
 };
@@ -119,6 +119,8 @@ fn attempt(
         }
         if let Some(measure) = &step.measure {
             report.measures.insert(measure.clone(), at);
+            let cpu = vm.cpu_time().map(|cpu| (format!("{measure}{CPU}"), cpu));
+            report.measures.extend(cpu);
         }
     }
     drop(vm);
@@ -206,6 +208,7 @@ fn machine(scenario: &Scenario, setup: &Setup<'_>) -> Result<Machine, String> {
             .then_some(ssh::PORT),
         model: scenario.model,
         display: scenario.display,
+        reboots: scenario.reboots,
         ..Machine::new(arch, firmware)
     })
 }
@@ -279,7 +282,8 @@ impl Runner<'_> {
                 let expect = ssh.expect.as_ref().map(filled).transpose()?;
                 let ssh = ssh::Ssh { command: filled(&ssh.command)?, expect, ..ssh.clone() };
                 let port = self.vm.forwarded_port().map_err(shown)?;
-                ssh::run(&ssh, self.host.folder(), port, self.step.timeout)
+                let input = ssh.image.then_some(self.setup.image);
+                ssh::run(&ssh, self.host.folder(), port, input, self.step.timeout)
             }
             Action::PowerButton => self.vm.power_button().map_err(shown),
             Action::PowerOff => {

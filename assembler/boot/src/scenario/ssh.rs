@@ -8,13 +8,13 @@ use std::{
 
 use serde::Deserialize;
 
-use super::host::tool;
+use super::host::{tool, tool_reading};
 
 /// The port that a box listens on.
 pub(super) const PORT: u16 = 22;
 
 /// A command that is run on the box by SSH, as its user `root`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ssh {
     /// The key of the test that is offered.
@@ -27,6 +27,9 @@ pub struct Ssh {
     /// Whether the box must turn the key away instead.
     #[serde(default)]
     pub refused: bool,
+    /// Whether the image that the box was started from is the command's standard input.
+    #[serde(default)]
+    pub image: bool,
 }
 
 /// Makes a key in `folder`, if it is not there, and returns the path of its secret part; the
@@ -44,8 +47,14 @@ pub(super) fn key(folder: &Path, name: &str) -> Result<PathBuf, String> {
 
 /// Runs a command by way of a port of this machine. `ssh` is as the scenario has it, with `${…}`
 /// filled in; `folder` is the test's own, where the box's host key is remembered: another one on
-/// a later connection is an error.
-pub(super) fn run(ssh: &Ssh, folder: &Path, port: u16, timeout: Duration) -> Result<(), String> {
+/// a later connection is an error. The command reads `input`, or nothing.
+pub(super) fn run(
+    ssh: &Ssh,
+    folder: &Path,
+    port: u16,
+    input: Option<&Path>,
+    timeout: Duration,
+) -> Result<(), String> {
     let key = key(folder, &ssh.key)?;
     let known = folder.join("ssh-known-hosts");
     let seconds = timeout.as_secs().max(1).to_string();
@@ -72,7 +81,7 @@ pub(super) fn run(ssh: &Ssh, folder: &Path, port: u16, timeout: Duration) -> Res
     }
     args.extend(["root@127.0.0.1".into(), OsString::from(&ssh.command)]);
     // `timeout` ends what would hang; ssh knows no limit but for connecting.
-    let output = tool("timeout", "coreutils", args);
+    let output = tool_reading("timeout", "coreutils", args, input);
     match (output, &ssh.expect) {
         (Err(error), _) if ssh.refused && error.contains("Permission denied (publickey)") => Ok(()),
         (Err(error), _) => Err(error.replacen("timeout failed", "ssh failed", 1)),
@@ -102,11 +111,10 @@ mod tests {
         assert_eq!(std::fs::read_to_string(path.with_extension("pub")).unwrap(), public);
 
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut ssh =
-            Ssh { key: "admin".into(), command: "true".into(), expect: None, refused: false };
+        let mut ssh = Ssh { key: "admin".into(), command: "true".into(), ..Ssh::default() };
         for refused in [false, true] {
             ssh.refused = refused;
-            let error = run(&ssh, folder.path(), port, Duration::from_secs(20)).unwrap_err();
+            let error = run(&ssh, folder.path(), port, None, Duration::from_secs(20)).unwrap_err();
             assert!(error.contains("Connection refused"), "{error}");
         }
     }
