@@ -17,7 +17,9 @@ pub mod tar;
 
 pub use image::{Image, ImageConfig};
 pub use layer::{LayerError, LayerTree};
-pub use layout::{LayoutError, Select, read_layout, read_layout_tree, write_layout};
+pub use layout::{
+    LayoutError, Select, UNBOOTSTRAPPED, read_layout, read_layout_tree, write_archive, write_layout,
+};
 pub use store::{
     Adopt, Freed, Layer, Normalise, Owner, Root, SPOOL, Scratch, StepGuard, StepRecord, Store,
     StoreError, Usage,

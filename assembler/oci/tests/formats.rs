@@ -6,6 +6,7 @@ use std::{
     collections::BTreeMap,
     fs,
     io::Write,
+    os::unix::fs::PermissionsExt as _,
     path::Path,
     process::{Command, Stdio},
 };
@@ -14,7 +15,7 @@ use common::*;
 use stagex_oci::{
     Image, ImageConfig, LayerTree, LayoutError, Select, Store, read_layout,
     tar::{Limits, read_layer_in_memory},
-    write_layout,
+    write_archive, write_layout,
 };
 use stagex_tree::{Digest, Inode, Kind, Metadata};
 
@@ -302,6 +303,41 @@ fn skopeo_agrees_on_the_digest_and_on_every_blob() {
     let other = open(&folder.path().join("other-gzip"));
     let image = read_layout(&other, &copy, Select::default(), Limits::default()).unwrap();
     assert_eq!(image, images[0]);
+}
+
+#[test]
+fn an_archive_holds_what_the_layout_holds_and_skopeo_reads_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder.path().join("store"));
+    let images = images(&store);
+    let notes = BTreeMap::from([("org.stagex.unbootstrapped".to_owned(), "debian".to_owned())]);
+    let layout = folder.path().join("layout");
+    let digest = write_layout(&store, &images, &layout, "box:1.0", &notes).unwrap();
+    let archive = folder.path().join("box.oci");
+    let mut out = fs::File::create(&archive).unwrap();
+    assert_eq!(write_archive(&store, &images, &mut out, "box:1.0", &notes).unwrap(), digest);
+    // It is what tar makes of the folder.
+    let make = "cd layout && tar --format=ustar --sort=name -b1 --numeric-owner --owner=0 --group=0 \
+                --mode=u=rwX,go=rX --mtime=@1700000000 -cf - blobs index.json oci-layout";
+    let theirs = Command::new("sh").args(["-c", make]).current_dir(folder.path()).output().unwrap();
+    assert!(theirs.status.success(), "{}", String::from_utf8_lossy(&theirs.stderr));
+    assert!(fs::read(&archive).unwrap() == theirs.stdout);
+    let reference = format!("oci-archive:{}:box:1.0", archive.display());
+    for architecture in ["amd64", "arm64"] {
+        let select = format!("--override-arch={architecture}");
+        let shown = run("skopeo", &[&select, "inspect", &reference]);
+        let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
+        assert_eq!(shown["Architecture"], architecture);
+        assert_eq!(shown["Layers"].as_array().unwrap().len(), 2);
+    }
+    // A layer that is not what it was is no part of an archive.
+    let image = &images[..1];
+    let root = store.layer(&image[0].layers[0]).unwrap().root;
+    let file = root.join("etc/base");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    fs::write(&file, "BASE").unwrap();
+    let error = write_archive(&store, image, &mut Vec::new(), "x", &none()).unwrap_err();
+    assert!(error.to_string().contains("is damaged"), "{error}");
 }
 
 #[test]

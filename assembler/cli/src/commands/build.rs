@@ -8,7 +8,7 @@ use std::{
 };
 
 use stagex_build::{Built, Explained};
-use stagex_oci::{Image, write_layout};
+use stagex_oci::{Image, UNBOOTSTRAPPED, write_layout};
 use stagex_recipe::boxes::Architecture;
 
 use crate::{
@@ -18,9 +18,6 @@ use crate::{
     project::Project,
     session::Session,
 };
-
-/// Annotation of a layout whose packages were built with a foreign seed.
-const UNBOOTSTRAPPED: &str = "org.stagex.unbootstrapped";
 
 pub(crate) fn run(global: &Global, args: &Build) -> Result<ExitCode, Failure> {
     let session = Session::open(global)?;

@@ -3,9 +3,11 @@
 //! What is written depends on the images alone: JSON with sorted keys and no spaces, layers
 //! uncompressed, no history, the creation time that of the store's files.
 
+mod archive;
 mod read;
 mod write;
 
+pub use archive::write_archive;
 pub use read::{Select, read_layout, read_layout_tree};
 pub(crate) use write::Manifest;
 pub use write::write_layout;
@@ -15,7 +17,7 @@ use std::{io, path::PathBuf};
 use serde_json::Value;
 use stagex_tree::Digest;
 
-use crate::StoreError;
+use crate::{StoreError, tar::TarError};
 
 const MEDIA_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const MEDIA_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -23,6 +25,8 @@ const MEDIA_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const MEDIA_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 /// The annotation by which a layout's images are told apart.
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
+/// The annotation of a layout of what was built with foreign seeds; its value names them.
+pub const UNBOOTSTRAPPED: &str = "org.stagex.unbootstrapped";
 
 /// Why a layout could not be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +77,9 @@ pub enum LayoutError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// An archive could not be written.
+    #[error("writing an image archive: {0}")]
+    Archive(#[from] TarError),
 }
 
 impl LayoutError {

@@ -1,7 +1,7 @@
 //! Writes an image layout.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fs::{self, File},
     io::{BufWriter, ErrorKind, Write},
     os::unix::ffi::OsStrExt,
@@ -55,6 +55,66 @@ fn descriptor(media_type: &str, digest: &Digest, size: u64) -> Value {
     json!({ "mediaType": media_type, "digest": format!("sha256:{digest}"), "size": size })
 }
 
+/// All that a layout holds, but for the content of its layers.
+pub(super) struct Plan {
+    /// What the reference's name stands for: a single image's manifest, or the index of several.
+    pub(super) digest: Digest,
+    /// `index.json`.
+    pub(super) index: Vec<u8>,
+    /// Manifests, configurations and indexes.
+    pub(super) blobs: BTreeMap<Digest, Vec<u8>>,
+    /// The layers, and the lengths of their tars.
+    pub(super) layers: BTreeMap<Digest, u64>,
+}
+
+impl Plan {
+    pub(super) fn of(
+        store: &Store,
+        images: &[Image],
+        ref_name: &str,
+        annotations: &BTreeMap<String, String>,
+    ) -> Result<Self, LayoutError> {
+        let mut blobs = BTreeMap::new();
+        let mut layers = BTreeMap::new();
+        let mut descriptors = Vec::new();
+        for image in images {
+            let manifest = Manifest::of(store, image)?;
+            let len = manifest.bytes.len() as u64;
+            let mut named = descriptor(MEDIA_MANIFEST, &manifest.digest, len);
+            named["platform"] = manifest.platform;
+            descriptors.push((manifest.digest, named));
+            layers.extend(manifest.layers);
+            blobs.insert(Digest::of(&manifest.config), manifest.config);
+            blobs.insert(manifest.digest, manifest.bytes);
+        }
+        let (digest, mut top) = match &mut descriptors[..] {
+            [] => return Err(LayoutError::NoImage),
+            [(digest, named)] => (*digest, named.take()),
+            several => {
+                let all: Vec<Value> = several.iter_mut().map(|(_, named)| named.take()).collect();
+                let index = canonical_json(&json!({
+                    "schemaVersion": 2, "mediaType": MEDIA_INDEX, "manifests": all,
+                }));
+                let digest = Digest::of(&index);
+                let named = descriptor(MEDIA_INDEX, &digest, index.len() as u64);
+                blobs.insert(digest, index);
+                (digest, named)
+            }
+        };
+        top["annotations"] = json!({ REF_NAME: ref_name });
+        let mut index = json!({ "schemaVersion": 2, "mediaType": MEDIA_INDEX, "manifests": [top] });
+        if !annotations.is_empty() {
+            index["annotations"] = json!(annotations);
+        }
+        Ok(Self { digest, index: canonical_json(&index), blobs, layers })
+    }
+}
+
+/// The file that says that a folder is a layout.
+pub(super) fn version() -> Vec<u8> {
+    canonical_json(&json!({ "imageLayoutVersion": "1.0.0" }))
+}
+
 /// Writes an OCI image layout to the directory `out`, in place of what is there, and returns the
 /// digest of what `ref_name` names in it: the manifest of a single image, the index of several
 /// (one for each platform).
@@ -68,41 +128,7 @@ pub fn write_layout(
     ref_name: &str,
     annotations: &BTreeMap<String, String>,
 ) -> Result<Digest, LayoutError> {
-    let manifests = images
-        .iter()
-        .map(|image| Manifest::of(store, image))
-        .collect::<Result<Vec<_>, StoreError>>()?;
-    let mut blobs: BTreeMap<Digest, Vec<u8>> = BTreeMap::new();
-    let mut layers = BTreeSet::new();
-    let mut descriptors = Vec::new();
-    for manifest in manifests {
-        let mut named = descriptor(MEDIA_MANIFEST, &manifest.digest, manifest.bytes.len() as u64);
-        named["platform"] = manifest.platform;
-        descriptors.push((manifest.digest, named));
-        layers.extend(manifest.layers);
-        blobs.insert(Digest::of(&manifest.config), manifest.config);
-        blobs.insert(manifest.digest, manifest.bytes);
-    }
-    let (digest, mut top) = match &mut descriptors[..] {
-        [] => return Err(LayoutError::NoImage),
-        [(digest, named)] => (*digest, named.take()),
-        several => {
-            let all: Vec<Value> = several.iter_mut().map(|(_, named)| named.take()).collect();
-            let index = canonical_json(&json!({
-                "schemaVersion": 2, "mediaType": MEDIA_INDEX, "manifests": all,
-            }));
-            let digest = Digest::of(&index);
-            let named = descriptor(MEDIA_INDEX, &digest, index.len() as u64);
-            blobs.insert(digest, index);
-            (digest, named)
-        }
-    };
-    top["annotations"] = json!({ REF_NAME: ref_name });
-    let mut index = json!({ "schemaVersion": 2, "mediaType": MEDIA_INDEX, "manifests": [top] });
-    if !annotations.is_empty() {
-        index["annotations"] = json!(annotations);
-    }
-    let index = canonical_json(&index);
+    let Plan { digest, index, blobs, layers } = Plan::of(store, images, ref_name, annotations)?;
     if is_there(out, &index, &blobs, &layers) {
         return Ok(digest);
     }
@@ -110,7 +136,7 @@ pub fn write_layout(
     let folder = aside.path.join("blobs/sha256");
     fs::create_dir_all(&folder).map_err(LayoutError::at("making", &folder))?;
     let mut written = Vec::new();
-    for (digest, _) in &layers {
+    for digest in layers.keys() {
         let path = folder.join(digest.hex());
         let file = File::create_new(&path).map_err(LayoutError::at("making", &path))?;
         let file = store.write_tar(digest, BufWriter::with_capacity(1 << 18, file))?;
@@ -122,7 +148,7 @@ pub fn write_layout(
         put(&path, bytes)?;
         written.push(path);
     }
-    let version = canonical_json(&json!({ "imageLayoutVersion": "1.0.0" }));
+    let version = version();
     for (name, bytes) in [("oci-layout", &version), ("index.json", &index)] {
         let path = aside.path.join(name);
         put(&path, bytes)?;
@@ -145,7 +171,7 @@ fn is_there(
     out: &Path,
     index: &[u8],
     blobs: &BTreeMap<Digest, Vec<u8>>,
-    layers: &BTreeSet<(Digest, u64)>,
+    layers: &BTreeMap<Digest, u64>,
 ) -> bool {
     let folder = out.join("blobs/sha256");
     let len = |digest: &Digest| fs::metadata(folder.join(digest.hex())).ok().map(|m| m.len());
