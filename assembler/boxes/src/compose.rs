@@ -63,6 +63,26 @@ pub fn needed_packages(recipe: &BoxRecipe, architecture: Architecture) -> BTreeS
         .collect()
 }
 
+/// The package with the configuration alone of a box's kernel, where the tree has such a one: built
+/// in seconds, it says before the kernel is built whether that will do.
+pub fn config_package(recipe: &BoxRecipe) -> String {
+    format!("{}-config", recipe.kernel.package.value)
+}
+
+/// Refuses a box whose kernel is configured, as `layers` have it in [`config_package`], without
+/// what its root file system or outputs need.
+pub fn check_kernel(recipe: &BoxRecipe, store: &Store, layers: &[Digest]) -> Result<(), Error> {
+    let tree = store.merged(layers)?;
+    let package = config_package(recipe);
+    let config = file_of(&tree, &package, KERNEL_CONFIG_PATH, "the kernel's configuration")?;
+    check_config(recipe, &config)
+}
+
+fn check_config(recipe: &BoxRecipe, config: &Content) -> Result<(), Error> {
+    let text = config.read().map_err(Error::at(Path::new(KERNEL_CONFIG_PATH)))?;
+    drivers::check(recipe, &String::from_utf8_lossy(&text))
+}
+
 fn has_bios(recipe: &BoxRecipe, architecture: Architecture) -> bool {
     let starts = |output: &Spanned<Output>| {
         matches!(output.value, Output::Iso | Output::Disk | Output::Qcow2)
@@ -145,8 +165,7 @@ impl Composition {
         if let Ok(config) =
             file_of(&kernel_tree, kernel_package, KERNEL_CONFIG_PATH, "its configuration")
         {
-            let text = config.read().map_err(Error::at(Path::new(KERNEL_CONFIG_PATH)))?;
-            drivers::check(recipe, &String::from_utf8_lossy(&text))?;
+            check_config(recipe, &config)?;
         }
         let bios = match has_bios(recipe, *architecture) {
             true => {

@@ -15,7 +15,9 @@ mod firmware;
 mod output;
 mod stamp;
 
-pub use compose::{Composition, Part, Parts, RELEASE_PATH, cmdline, needed_packages};
+pub use compose::{
+    Composition, Part, Parts, RELEASE_PATH, check_kernel, cmdline, config_package, needed_packages,
+};
 pub use error::Error;
 pub use file::{aside, write_aside};
 pub use firmware::{BiosFirmware, Firmware};

@@ -10,7 +10,7 @@ use std::{
 
 use stagex_boxes::{Composition, Part, Parts, Stamp};
 use stagex_build::Built;
-use stagex_recipe::boxes::{Architecture, Output};
+use stagex_recipe::boxes::{Architecture, BoxRecipe, Output};
 
 use crate::{
     args::{BoxCommand, Global},
@@ -122,6 +122,7 @@ pub(crate) fn make(
     architecture: Architecture,
 ) -> Result<Made, Failure> {
     let BoxFolder { recipe, folder } = session.project.load_box(name)?;
+    check_kernel(session, &recipe, architecture)?;
     let targets: BTreeSet<String> = stagex_boxes::needed_packages(&recipe, architecture);
     let built = build_packages(session, name, architecture, targets)?;
     let out = session.project.out().join(architecture.name());
@@ -210,6 +211,23 @@ fn registers(path: &Path) -> Result<BTreeMap<String, String>, Failure> {
     Ok(register
         .filter_map(|(name, value)| Some((name.to_lowercase(), value.as_str()?.to_owned())))
         .collect())
+}
+
+/// Refuses a kernel without a driver that the box needs, before it is built: by its configuration,
+/// where the tree has a package of that alone.
+fn check_kernel(
+    session: &Session,
+    recipe: &BoxRecipe,
+    architecture: Architecture,
+) -> Result<(), Failure> {
+    let package = stagex_boxes::config_package(recipe);
+    if session.project.catalogue.target(&package).is_none() {
+        return Ok(());
+    }
+    let name = format!("{}-config", recipe.name.value);
+    let built = build_packages(session, &name, architecture, BTreeSet::from([package]))?;
+    let layers: Vec<_> = built.values().flat_map(|built| built.layers.iter().copied()).collect();
+    Ok(stagex_boxes::check_kernel(recipe, &session.store, &layers)?)
 }
 
 /// Builds packages for a box; the store remembers them under the box's name.
