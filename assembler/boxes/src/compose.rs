@@ -15,7 +15,7 @@ use stagex_tree::{Content, Digest, Inode, Kind, Metadata, Tree, TreePath};
 use crate::{Error, bios::BiosCode, drivers};
 
 /// Part of every input's digest: raised when the same parts give another image.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// The package with the EFI stub of unified kernel images.
 const STUB: &str = "firmware-stub";
 /// Where in that package the stub lies.
@@ -122,6 +122,10 @@ pub struct Composition {
     pub(crate) architecture: Architecture,
     /// The root file system.
     pub(crate) rootfs: Tree,
+    /// What of it the box adds: its files, and folders that no package has.
+    pub(crate) own: BTreeSet<TreePath>,
+    /// The layers of the packages that the rest comes from, bottom first.
+    pub(crate) layers: Vec<Digest>,
     /// How it is written.
     pub(crate) rootfs_plan: RootFs,
     pub(crate) disk: Disk,
@@ -151,8 +155,9 @@ impl Composition {
             seeds.extend(parts.part(&package).seeds);
         }
         let mut rootfs = store.merged(&layers)?;
+        let mut own = BTreeSet::new();
         for file in &recipe.files {
-            add_file(&mut rootfs, parts, file, epoch)?;
+            add_file(&mut rootfs, &mut own, parts, file, epoch)?;
         }
         let kernel_package = &recipe.kernel.package.value;
         let kernel_tree = store.merged(&parts.part(kernel_package).layers)?;
@@ -192,6 +197,8 @@ impl Composition {
             version: recipe.version.clone(),
             architecture: *architecture,
             rootfs,
+            own,
+            layers,
             rootfs_plan: recipe.rootfs,
             disk: recipe.disk.clone(),
             kernel,
@@ -241,7 +248,10 @@ impl Composition {
             let _ = writeln!(text, "UNBOOTSTRAPPED=\"{}\"", seeds.join(" "));
         }
         let kind = Kind::File(Content::from_bytes(text.as_bytes()));
-        put(&mut self.rootfs, RELEASE_PATH, 0o644, kind, self.epoch)?;
+        put(&mut self.rootfs, &mut self.own, RELEASE_PATH, 0o644, kind, self.epoch)?;
+        // One file may stand where another was to have its folder.
+        let rootfs = &self.rootfs;
+        self.own.retain(|path| rootfs.get(path).is_some());
         self.release = text;
         Ok(())
     }
@@ -293,16 +303,33 @@ fn file_of(tree: &Tree, package: &str, path: &str, what: &'static str) -> Result
     })
 }
 
-fn put(tree: &mut Tree, path: &str, mode: u16, kind: Kind, epoch: u64) -> Result<(), Error> {
+/// Puts a file into a tree, and its path and those of new folders into `own`.
+fn put(
+    tree: &mut Tree,
+    own: &mut BTreeSet<TreePath>,
+    path: &str,
+    mode: u16,
+    kind: Kind,
+    epoch: u64,
+) -> Result<(), Error> {
     let path = TreePath::new(path)?;
     let mtime = i64::try_from(epoch).unwrap_or(i64::MAX);
     let parent = path.parent().unwrap_or_default();
+    let above = std::iter::successors(Some(path.clone()), TreePath::parent);
+    own.extend(above.skip(1).filter(|folder| tree.get(folder).is_none()));
+    own.insert(path.clone());
     tree.make_directories(&parent, &Metadata { mtime, ..Metadata::new(0o755) })?;
     tree.insert(path, Inode { metadata: Metadata { mtime, ..Metadata::new(mode) }, kind })?;
     Ok(())
 }
 
-fn add_file(tree: &mut Tree, parts: &Parts<'_>, file: &BoxFile, epoch: u64) -> Result<(), Error> {
+fn add_file(
+    tree: &mut Tree,
+    own: &mut BTreeSet<TreePath>,
+    parts: &Parts<'_>,
+    file: &BoxFile,
+    epoch: u64,
+) -> Result<(), Error> {
     let mode = u16::try_from(file.mode & 0o7777).unwrap_or(0o644);
     let kind = match &file.content {
         FileContent::Text(text) => Kind::File(Content::from_bytes(text.as_bytes())),
@@ -312,7 +339,7 @@ fn add_file(tree: &mut Tree, parts: &Parts<'_>, file: &BoxFile, epoch: u64) -> R
             Kind::File(Content::from_bytes(parts.read(source)?))
         }
     };
-    put(tree, &file.path.value, mode, kind, epoch)
+    put(tree, own, &file.path.value, mode, kind, epoch)
 }
 
 fn digest(

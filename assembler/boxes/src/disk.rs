@@ -13,7 +13,7 @@ use stagex_recipe::boxes::{
 };
 use stagex_tree::{Content, Digest, Tree, TreePath};
 
-use crate::{Composition, Error, Writer, bios::BiosCode, write_aside};
+use crate::{Composition, Error, Writer, bios::BiosCode, file::write_scratch};
 
 /// What stays free in a root file system that can be written to, where its size is not given.
 const ROOM: u64 = 64 << 20;
@@ -201,7 +201,7 @@ impl Writer<'_> {
             let cmdline = self.composition.root_cmdline(root, *place);
             let plan = self.composition.uki(None, cmdline).plan()?;
             let path = self.scratch.join(format!("uki-disk-{number}"));
-            let (digest, len) = write_aside(&path, |mut out| plan.write(&mut out))?;
+            let (digest, len) = write_scratch(&path, |mut out| plan.write(&mut out))?;
             ukis.push(Content::from_file(path, 0, len).with_digest(digest));
         }
         Ok(self.disk_ukis.get_or_init(|| ukis))
@@ -394,4 +394,4 @@ pub(crate) fn registers(image: &Path) -> std::path::PathBuf {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -39,6 +39,22 @@ pub fn write_aside(
     })
 }
 
+/// Writes a file that is read back at once and kept by nobody: what a crash leaves of it is nothing
+/// to anyone.
+pub(crate) fn write_scratch(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(Digest, u64), Error> {
+    let written = File::create(path).and_then(|file| {
+        let mut out = DigestWriter::new(BufWriter::with_capacity(1 << 18, file));
+        write(&mut out)?;
+        out.flush()?;
+        let (_, digest, len) = out.finish();
+        Ok((digest, len))
+    });
+    written.map_err(Error::at(path))
+}
+
 /// Where [`write_aside`] writes what is to become `path`.
 pub fn aside(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();

@@ -12,6 +12,9 @@ mod drivers;
 mod error;
 mod file;
 mod firmware;
+mod initramfs;
+mod kept;
+mod oci;
 mod output;
 mod stamp;
 

@@ -7,13 +7,12 @@ use std::{
 
 use stagex_image::{
     Image,
-    compress::Zstd,
-    cpio,
     eif::{self, Eif},
     fat, gpt, iso,
     uki::{Machine, Uki},
     vmdisk::qcow2,
 };
+use stagex_oci::Store;
 use stagex_recipe::boxes::{Architecture, Output};
 use stagex_tree::{Content, Digest, Inode, Kind, Metadata, Tree, TreePath};
 
@@ -21,6 +20,7 @@ use crate::{
     Composition, Error,
     bios::BiosCode,
     disk::{refuse_other_root, registers},
+    file::write_scratch,
     write_aside,
 };
 
@@ -40,6 +40,7 @@ pub fn suffixes(output: Output) -> &'static [&'static str] {
         Output::Initramfs => &["cpio.zst", "vmlinuz"],
         Output::Qcow2 => &["qcow2"],
         Output::Eif => &["eif", "eif.pcrs.json"],
+        Output::Oci => &["oci"],
     }
 }
 
@@ -62,19 +63,31 @@ pub struct Written {
 /// Makes the files of one box. What several of them hold is made once.
 pub struct Writer<'a> {
     pub(crate) composition: &'a Composition,
+    pub(crate) store: &'a Store,
     pub(crate) scratch: &'a Path,
+    /// Where what seldom changes is kept.
+    pub(crate) keep: Option<&'a Path>,
     pub(crate) workers: u32,
-    initramfs: OnceLock<Content>,
+    pub(crate) initramfs: OnceLock<Content>,
     uki: OnceLock<Content>,
     pub(crate) disk_ukis: OnceLock<Vec<Content>>,
 }
 
 impl Composition {
-    /// Prepares writing; `scratch` is an empty folder for what is not yet an output, `workers`
-    /// how many threads compress.
-    pub fn writer<'a>(&'a self, scratch: &'a Path, workers: u32) -> Writer<'a> {
+    /// Prepares writing; `store` has the packages' layers, `scratch` is an empty folder for what is
+    /// not yet an output, `workers` how many threads compress.
+    pub fn writer<'a>(&'a self, store: &'a Store, scratch: &'a Path, workers: u32) -> Writer<'a> {
         let (initramfs, uki, disk_ukis) = Default::default();
-        Writer { composition: self, scratch, workers: workers.max(1), initramfs, uki, disk_ukis }
+        Writer {
+            composition: self,
+            store,
+            scratch,
+            keep: None,
+            workers: workers.max(1),
+            initramfs,
+            uki,
+            disk_ukis,
+        }
     }
 
     /// The unified kernel image with an initramfs and a command line.
@@ -90,6 +103,13 @@ impl Composition {
             ucode: None,
             dtb: None,
         }
+    }
+}
+
+impl<'a> Writer<'a> {
+    /// Keeps in `folder` what takes long to make and seldom changes, and takes it from there.
+    pub fn keeping(self, folder: &'a Path) -> Self {
+        Self { keep: Some(folder), ..self }
     }
 }
 
@@ -115,6 +135,7 @@ impl Writer<'_> {
                 ])
             }),
             Output::Eif => only_initramfs().and_then(|()| self.eif(&image)),
+            Output::Oci => Ok(vec![self.oci(&image)?]),
         }
     }
 
@@ -144,20 +165,6 @@ impl Writer<'_> {
         Ok(vec![write_image(&plan, image)?, write_image(&json, &registers(image))?])
     }
 
-    /// The root file system as a compressed archive.
-    fn initramfs(&self) -> Result<&Content, Error> {
-        if let Some(initramfs) = self.initramfs.get() {
-            return Ok(initramfs);
-        }
-        let path = self.scratch.join("initramfs");
-        let params = cpio::Params { drop_xattrs: true };
-        let layout = cpio::layout(&self.composition.rootfs, &params).map_err(Error::Cpio)?;
-        let zstd = Zstd::new(self.workers);
-        let (digest, len) = write_aside(&path, |out| zstd.compress(&layout, out))?;
-        let content = Content::from_file(path, 0, len).with_digest(digest);
-        Ok(self.initramfs.get_or_init(|| content))
-    }
-
     pub(crate) fn uki(&self) -> Result<&Content, Error> {
         if let Some(uki) = self.uki.get() {
             return Ok(uki);
@@ -166,7 +173,7 @@ impl Writer<'_> {
         let plan =
             self.composition.uki(Some(initramfs), self.composition.cmdline.clone()).plan()?;
         let path = self.scratch.join("uki");
-        let (digest, len) = write_aside(&path, |mut out| plan.write(&mut out))?;
+        let (digest, len) = write_scratch(&path, |mut out| plan.write(&mut out))?;
         let content = Content::from_file(path, 0, len).with_digest(digest);
         Ok(self.uki.get_or_init(|| content))
     }

@@ -157,7 +157,8 @@ pub(crate) enum BoxCommand {
     /// Build outputs of a box: airgap.iso, or airgap for all of its outputs
     #[command(after_help = "\
 Outputs are named by their suffix: .iso, .img (a disk), .efi (a unified kernel image),
-.cpio.zst (the initramfs, with the kernel beside it). .fd stands for the firmware that QEMU boots
+.cpio.zst (the initramfs, with the kernel beside it), .qcow2, .eif (a Nitro enclave), .oci (the root
+file system as an image for podman, docker and skopeo). .fd stands for the firmware that QEMU boots
 the box with: UEFI, and below or beside it OpenSBI or a BIOS.
 
 Examples:

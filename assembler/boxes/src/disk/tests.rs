@@ -8,6 +8,7 @@ use std::{
 };
 
 use stagex_image::uki::PeImage;
+use stagex_oci::{Normalise, Store};
 use stagex_recipe::boxes::{Disk, RootFs};
 use stagex_tree::{Digest, Inode, Kind, Metadata, Tree};
 
@@ -59,7 +60,7 @@ fn kernel() -> Vec<u8> {
     pe
 }
 
-fn composition(format: RootFormat, verity: bool, disk: Disk) -> Composition {
+pub(crate) fn composition(format: RootFormat, verity: bool, disk: Disk) -> Composition {
     let mut rootfs = Tree::new();
     let file = |bytes: Vec<u8>| Inode {
         metadata: Metadata::new(0o755),
@@ -73,6 +74,8 @@ fn composition(format: RootFormat, verity: bool, disk: Disk) -> Composition {
         version: "1".to_owned(),
         architecture: Architecture::X86_64,
         rootfs,
+        own: BTreeSet::from([TreePath::new("init").unwrap()]),
+        layers: Vec::new(),
         rootfs_plan: RootFs { format, verity, ..RootFs::default() },
         disk,
         kernel: Content::from_bytes(kernel()),
@@ -91,12 +94,18 @@ fn partition(role: Role, size: Option<u64>) -> DiskPartition {
     DiskPartition { role, name: role.name().to_owned(), size, ext4: false }
 }
 
+/// An empty store.
+pub(crate) fn store(folder: &Path) -> Store {
+    Store::open(folder, Normalise::default()).unwrap()
+}
+
 /// Writes an output and gives the folder and the image.
 fn written(composition: &Composition, output: Output) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let scratch = folder.path().join("scratch");
     fs::create_dir(&scratch).unwrap();
-    let files = composition.writer(&scratch, 2).write(output, folder.path()).unwrap();
+    let store = store(&folder.path().join("store"));
+    let files = composition.writer(&store, &scratch, 2).write(output, folder.path()).unwrap();
     let path = files[0].path.clone();
     assert_eq!(Digest::of(fs::read(&path).unwrap()), files[0].sha256);
     (folder, path)
@@ -199,7 +208,8 @@ fn an_esp_that_is_too_small_is_named_with_what_would_do() {
         let kind = Kind::File(Content::from_bytes(noise));
         composition.rootfs.insert(path, Inode { metadata: Metadata::new(0o644), kind }).unwrap();
         let scratch = tempfile::tempdir().unwrap();
-        let writer = composition.writer(scratch.path(), 2);
+        let store = store(&scratch.path().join("store"));
+        let writer = composition.writer(&store, scratch.path(), 2);
         writer.write(Output::Disk, folder.path()).map(drop)
     };
     let error = write(Some(1 << 20)).unwrap_err().to_string();
@@ -389,7 +399,10 @@ fn what_cannot_be_is_said() {
         let disk = Disk { partitions: partitions.to_vec(), ..Disk::default() };
         let folder = tempfile::tempdir().unwrap();
         let composition = composition(format, false, disk);
-        let error = composition.writer(folder.path(), 1).write(output, folder.path()).unwrap_err();
+        let apart = tempfile::tempdir().unwrap();
+        let store = store(apart.path());
+        let writer = composition.writer(&store, folder.path(), 1);
+        let error = writer.write(output, folder.path()).unwrap_err();
         assert_eq!(
             fs::read_dir(folder.path())
                 .unwrap()

@@ -103,6 +103,8 @@ fn ways(output: Output, has_bios: bool) -> Vec<Way> {
         Output::Initramfs => (Booted::Initramfs, &[("initramfs kernel", Virtio, Uefi)]),
         Output::Qcow2 => (Booted::Qcow2, &[("qcow2 virtio", Virtio, Uefi)]),
         Output::Eif => (Booted::Initramfs, &[(EIF, Virtio, Uefi)]),
+        // It has no kernel.
+        Output::Oci => return Vec::new(),
     };
     let possible = all.iter().filter(|(.., starts)| has_bios || *starts == Uefi);
     possible.map(|&(name, attach, starts)| Way { name, output, attach, starts }).collect()

@@ -158,7 +158,7 @@ pub(crate) fn make(
         let composition = Composition::compose(&parts)?;
         let scratch = session.store.scratch()?;
         let workers = u32::try_from(session.jobs()).unwrap_or(1);
-        let writer = composition.writer(scratch.path(), workers);
+        let writer = composition.writer(&session.store, scratch.path(), workers).keeping(&out);
         for output in missing {
             for written in writer.write(output, &out)? {
                 let stamp =

@@ -26,6 +26,11 @@ impl Zstd {
         Self { level: 19, workers }
     }
 
+    /// The version of zstd that is built in, on which the bytes depend.
+    pub fn version() -> &'static str {
+        zstd::zstd_safe::version_string()
+    }
+
     /// Writes `image` to `out`, compressed.
     pub fn compress(&self, image: &dyn Image, out: &mut dyn Write) -> io::Result<()> {
         let mut encoder = self.encoder(image.len(), out)?;

@@ -105,9 +105,11 @@ pub enum Output {
 }
 
 impl Output {
+    /// The root file system as an OCI image, in one file.
+    Oci,
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Iso, Self::Disk, Self::Qcow2, Self::Initramfs, Self::Uki, Self::Eif];
+    pub const ALL: [Self; 7] =
+        [Self::Iso, Self::Disk, Self::Qcow2, Self::Initramfs, Self::Uki, Self::Eif, Self::Oci];
 
     /// The name in box.toml.
     pub const fn name(self) -> &'static str {
@@ -121,6 +123,7 @@ impl Output {
         }
     }
 }
+            Self::Oci => "oci",
 
 impl fmt::Display for Output {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -86,7 +86,8 @@ fn read(sink: &Sink<'_>, root: &Table<'_>) -> Option<BoxRecipe> {
                 "drop eif from the outputs, or riscv64 from the architectures",
             );
         }
-        let in_memory = matches!(output.value, Output::Initramfs | Output::Uki | Output::Eif);
+        let in_memory =
+            matches!(output.value, Output::Iso | Output::Initramfs | Output::Uki | Output::Eif);
         if let (true, Some(format)) = (in_memory, &rootfs.1) {
             if rootfs.0.format != RootFormat::Initramfs {
                 sink.error_help(

@@ -175,6 +175,7 @@ fn what_does_not_go_together() {
     assert_eq!(
         broken("format = \"initramfs\"", "format = \"erofs\"\nverity = true"),
         [
+            "5:12: `iso` holds no file system of another format",
             "5:27: `initramfs` holds no file system of another format",
             "5:40: `uki` holds no file system of another format",
         ]
