@@ -65,6 +65,9 @@ pub enum BootError {
         /// Why.
         source: io::Error,
     },
+    /// The caller wants no more of it.
+    #[error("it was stopped")]
+    Stopped,
     /// QEMU ended before it was ready, most often for an option it does not know.
     #[error("QEMU ended at once ({status}): {log}")]
     Start {

@@ -9,6 +9,7 @@ use std::{
     },
     path::{Path, PathBuf},
     process::ExitStatus,
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
@@ -62,6 +63,17 @@ impl Vm {
         acceleration: &Acceleration,
         run: &Path,
     ) -> Result<Self, BootError> {
+        Self::start_unless(qemu, machine, acceleration, run, &AtomicBool::new(false))
+    }
+
+    /// The same, and gives up with [`BootError::Stopped`] once `stop` is set.
+    pub fn start_unless(
+        qemu: &Qemu,
+        machine: &Machine,
+        acceleration: &Acceleration,
+        run: &Path,
+        stop: &AtomicBool,
+    ) -> Result<Self, BootError> {
         let run = fs::canonicalize(run).map_err(BootError::file(run))?;
         if qemu.arch() != machine.arch {
             let what = format!("a QEMU for {}", qemu.arch());
@@ -88,9 +100,9 @@ impl Vm {
         let start = Instant::now();
         let spawn = |source| BootError::Spawn { source };
         let process = Guarded::spawn(qemu.program(), &args, &run, log).map_err(spawn)?;
-        let console = accept(&console, &process, &log_path)?;
+        let console = accept(&console, &process, &log_path, stop)?;
         let console = Console::new(console, transcript, start).map_err(spawn)?;
-        let monitor = accept(&monitor, &process, &log_path)?;
+        let monitor = accept(&monitor, &process, &log_path, stop)?;
         let mut qmp = match Qmp::new(monitor) {
             Ok(qmp) => qmp,
             // An option that QEMU does not like ends it after it has connected.
@@ -303,7 +315,12 @@ fn listen(run: &Path, name: &str) -> Result<UnixListener, BootError> {
     Ok(listener)
 }
 
-fn accept(listener: &UnixListener, process: &Guarded, log: &Path) -> Result<UnixStream, BootError> {
+fn accept(
+    listener: &UnixListener,
+    process: &Guarded,
+    log: &Path,
+    stop: &AtomicBool,
+) -> Result<UnixStream, BootError> {
     let spawn = |source| BootError::Spawn { source };
     let start = Instant::now();
     loop {
@@ -317,6 +334,9 @@ fn accept(listener: &UnixListener, process: &Guarded, log: &Path) -> Result<Unix
         }
         if let Some(status) = process.status().map_err(spawn)? {
             return Err(start_error(status, log));
+        }
+        if stop.load(Ordering::Relaxed) {
+            return Err(BootError::Stopped);
         }
         if start.elapsed() >= STARTUP {
             let late = io::Error::new(io::ErrorKind::TimedOut, "it does not open its sockets");

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // tests
 
-use std::{collections::BTreeMap, fs, path::Path, time::Duration};
+use std::{collections::BTreeMap, fs, path::Path, sync::atomic::AtomicBool, time::Duration};
 
 use stagex_boot::{
     Acceleration, Arch, Attach, Qemu, Uefi, probe_image,
@@ -71,6 +71,7 @@ fn run_in(folder: &Path, scenario: &Scenario) -> Report {
         run: &run_folder,
         pictures: folder,
         variables: &BTreeMap::from([("program".to_owned(), "stagex".to_owned())]),
+        stop: &AtomicBool::new(false),
     };
     run(scenario, &setup)
 }

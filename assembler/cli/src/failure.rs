@@ -36,6 +36,11 @@ impl Failure {
         Self { code: MISMATCH, messages: vec![message.to_string()] }
     }
 
+    /// What Ctrl-C ended.
+    pub(crate) fn stopped(message: impl Display) -> Self {
+        Self { code: STOPPED, messages: vec![message.to_string()] }
+    }
+
     /// A file that could not be read or written.
     pub(crate) fn at(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
         move |error| Self::failed(format!("{}: {error}", path.display()))

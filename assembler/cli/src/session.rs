@@ -97,6 +97,11 @@ impl Session {
         Ok(Engine::new(parts, options))
     }
 
+    /// Is set once Ctrl-C was pressed.
+    pub(crate) fn stop(&self) -> &AtomicBool {
+        &self.stop
+    }
+
     /// Threads for work of stagex's own.
     pub(crate) fn jobs(&self) -> usize {
         self.jobs

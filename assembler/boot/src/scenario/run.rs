@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
@@ -13,12 +14,12 @@ use super::{
     ssh,
 };
 use crate::{
-    Acceleration, Access, Arch, Attach, Bios, BootError, Drive, Firmware, Machine, Model, Pattern,
-    Qemu, Uefi, Vm,
+    Acceleration, Access, Arch, Attach, Bios, BootError, Drive, Exit, Firmware, Machine, Model,
+    Pattern, Qemu, Uefi, Vm,
 };
 
-/// How often QEMU's log is looked at while something is awaited.
-const SLICE: Duration = Duration::from_secs(1);
+/// How often QEMU's log is looked at while something is awaited, and whether to go on.
+const SLICE: Duration = Duration::from_millis(500);
 
 /// What a scenario is run with.
 #[derive(Debug, Clone)]
@@ -43,6 +44,8 @@ pub struct Setup<'a> {
     pub pictures: &'a Path,
     /// What `${name}` stands for, beside what scenarios know themselves.
     pub variables: &'a BTreeMap<String, String>,
+    /// Once it is set, the machine is ended, and the run fails.
+    pub stop: &'a AtomicBool,
 }
 
 /// Runs a scenario; whatever goes wrong is in its report.
@@ -101,7 +104,7 @@ fn attempt(
         |reason: String| Failure { line: None, what: "preparing the test".to_owned(), reason };
     let host = Host::new(setup.run, &scenario.keys, &scenario.sticks).map_err(prepare)?;
     let machine = machine(scenario, setup).map_err(prepare)?;
-    let mut vm = Vm::start(setup.qemu, &machine, setup.acceleration, setup.run)
+    let mut vm = Vm::start_unless(setup.qemu, &machine, setup.acceleration, setup.run, setup.stop)
         .map_err(|error| prepare(error.to_string()))?;
     let reject = scenario.reject.iter().cloned().map(Pattern::Text).collect();
     vm.console().reject(reject);
@@ -265,6 +268,7 @@ impl Runner<'_> {
                 let mut picture = self.vm.screenshot().map_err(shown)?;
                 while picture.is_uniform() && start.elapsed() < self.step.timeout {
                     std::thread::sleep(SLICE);
+                    self.go_on()?;
                     picture = self.vm.screenshot().map_err(shown)?;
                 }
                 let path = self.setup.pictures.join(name);
@@ -287,7 +291,7 @@ impl Runner<'_> {
             }
             Action::PowerButton => self.vm.power_button().map_err(shown),
             Action::PowerOff => {
-                let exit = self.vm.wait(self.step.timeout).map_err(shown)?;
+                let exit = self.wait()?;
                 let wanted = match self.model {
                     Model::Usual => "guest-shutdown",
                     Model::Microvm => "guest-reset",
@@ -298,6 +302,32 @@ impl Runner<'_> {
                 let reason = exit.reason.unwrap_or_else(|| exit.status.to_string());
                 let tail = self.vm.console().tail();
                 Err(format!("the machine ended by {reason}; its console's last lines:\n{tail}"))
+            }
+        }
+    }
+
+    /// Fails once the caller wants no more.
+    fn go_on(&self) -> Result<(), String> {
+        match self.setup.stop.load(Ordering::Relaxed) {
+            true => Err(BootError::Stopped.to_string()),
+            false => Ok(()),
+        }
+    }
+
+    /// Waits in slices for the machine to end.
+    fn wait(&mut self) -> Result<Exit, String> {
+        let start = Instant::now();
+        loop {
+            let left = self.step.timeout.saturating_sub(start.elapsed());
+            match self.vm.wait(left.min(SLICE)) {
+                Err(BootError::StillRunning { tail, .. }) => {
+                    self.go_on()?;
+                    let waited = start.elapsed();
+                    if waited >= self.step.timeout {
+                        return Err(BootError::StillRunning { waited, tail }.to_string());
+                    }
+                }
+                ended => return ended.map_err(|error| error.to_string()),
             }
         }
     }
@@ -318,6 +348,7 @@ impl Runner<'_> {
                     return Err(format!("{text:?} is shown, which {absent} must not be"));
                 }
                 Err(BootError::Timeout { pattern, tail, .. }) => {
+                    self.go_on()?;
                     if let Some(line) = self.vm.kvm_failure() {
                         return Err(format!("QEMU stopped the machine: {line}"));
                     }

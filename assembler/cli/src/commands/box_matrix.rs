@@ -131,8 +131,9 @@ pub(crate) fn run(session: &Session, wanted: &Wanted<'_>, runs: u16) -> Result<E
     let mut built = Vec::new();
     let mut reports = Vec::new();
     for (name, architecture) in plan {
-        match prepare(session, &name, architecture, wanted) {
+        match prepare(session, &name, architecture, wanted, &qemus[&architecture].0) {
             Ok(ready) => built.push(ready),
+            Err(failure) if session.cancel.is_cancelled() => return Err(failure),
             Err(failure) => reports.push(not_built(session, &name, architecture, &failure)),
         }
     }
@@ -148,7 +149,7 @@ pub(crate) fn run(session: &Session, wanted: &Wanted<'_>, runs: u16) -> Result<E
             "nothing is left to boot\nhelp: see `stagex box list` for boxes and their outputs",
         ));
     }
-    let count = cells.len();
+    let (count, unbuilt) = (cells.len(), reports.len());
     let workers = session.jobs().clamp(1, count.max(1));
     session.progress.say(&format!("{count} boots, {workers} at once"));
     let queue = Mutex::new(cells);
@@ -161,6 +162,10 @@ pub(crate) fn run(session: &Session, wanted: &Wanted<'_>, runs: u16) -> Result<E
                     let Some(cell) = next else { return };
                     let (qemu, acceleration) = &qemus[&cell.ready.architecture];
                     let report = boot(session, &cell, qemu, acceleration);
+                    // What was stopped halfway says nothing of the box.
+                    if session.cancel.is_cancelled() && !report.passed() {
+                        return;
+                    }
                     done.lock().unwrap_or_else(PoisonError::into_inner).push(report);
                 }
             });
@@ -168,7 +173,7 @@ pub(crate) fn run(session: &Session, wanted: &Wanted<'_>, runs: u16) -> Result<E
     });
     let mut reports = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     reports.sort_by(|a, b| (&a.name, a.arch).cmp(&(&b.name, b.arch)));
-    finish(session, &reports, count)
+    finish(session, &reports, count + unbuilt)
 }
 
 /// The boxes and architectures that are asked for.
@@ -217,8 +222,14 @@ fn prepare(
     name: &str,
     architecture: Architecture,
     wanted: &Wanted<'_>,
+    qemu: &Qemu,
 ) -> Result<Ready, Failure> {
     let BoxFolder { recipe, folder } = session.project.load_box(name)?;
+    // The firmware first: it says on which machine the box is booted, before the rest is built.
+    let firmware = box_firmware::write_out(session, name, architecture)?;
+    if firmware.is_bare(architecture) {
+        qemu.check(Model::Microvm).map_err(Failure::wrong)?;
+    }
     let has_bios = recipe.bios.is_some() && architecture == Architecture::X86_64;
     let outputs: Vec<Output> = recipe
         .outputs
@@ -227,7 +238,6 @@ fn prepare(
         .filter(|output| ways(*output, has_bios).iter().any(|way| is_wanted(name, way, wanted)))
         .collect();
     boxes::make(session, name, &outputs, architecture)?;
-    let firmware = box_firmware::write_out(session, name, architecture)?;
     let variables = variables(session, name, architecture)?;
     let file = folder.join("box.toml");
     let file = file.strip_prefix(&session.project.root).unwrap_or(&file).to_owned();
@@ -317,6 +327,7 @@ fn boot(session: &Session, cell: &Cell<'_>, qemu: &Qemu, acceleration: &Accelera
             run: &run_folder,
             pictures: &pictures,
             variables: &ready.variables,
+            stop: session.stop(),
         },
     );
     session.progress.end(&key);
@@ -399,14 +410,13 @@ fn finish(session: &Session, reports: &[Report], count: usize) -> Result<ExitCod
     println!("{}", table(reports));
     println!("consoles: {}, pictures: {}", shown(&out.join("runs")), shown(&out.join("pictures")));
     let passed = reports.iter().filter(|report| report.passed()).count();
-    let missing = count.saturating_sub(reports.len());
-    if missing != 0 {
-        println!("{missing} were not booted any more");
-    }
     println!("{passed} passed, {} failed", reports.len() - passed);
     written?;
-    let whole = passed == reports.len() && missing == 0;
-    Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let missing = count.saturating_sub(reports.len());
+    if missing != 0 {
+        return Err(Failure::stopped(format!("stopped; {missing} were not booted to the end")));
+    }
+    Ok(if passed == reports.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// A line for each way, a column for each architecture, in each place the seconds until the box

@@ -37,7 +37,11 @@ pub(crate) fn run(
     let BoxFolder { recipe, .. } = session.project.load_box(name)?;
     let scenarios = scenarios(session, name, only, arch)?;
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let qemu = Qemu::find(arch, &path).map_err(Failure::failed)?;
+    let qemu = Qemu::find(arch, &path).map_err(Failure::wrong)?;
+    // Before anything is built for a machine that cannot be had.
+    for scenario in &scenarios {
+        qemu.check(scenario.model).map_err(Failure::wrong)?;
+    }
     let out = session.project.out();
 
     let mut outputs = Vec::new();
@@ -101,9 +105,18 @@ pub(crate) fn run(
         .map_err(Failure::failed)?;
     let passed = reports.iter().filter(|report| report.passed()).count();
     for picture in reports.iter().flat_map(|report| &report.pictures) {
+                stop: session.stop(),
         println!("picture: {}", shown(picture));
     }
-    println!("{passed} passed, {} failed", scenarios.len() - passed);
+        // What was stopped halfway says nothing of the box.
+        if session.cancel.is_cancelled() && !report.passed() {
+            break;
+        }
+    println!("{passed} passed, {} failed", reports.len() - passed);
+    if reports.len() < scenarios.len() {
+        let left = scenarios.len() - reports.len();
+        return Err(Failure::stopped(format!("stopped; {left} scenarios were not run to the end")));
+    }
     Ok(if passed == scenarios.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -1,8 +1,14 @@
 //! Boxes, as far as they can be made without a kernel.
 
-use std::{fs, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
-use crate::support::{Project, run};
+use rustix::process::Signal;
+
+use crate::support::{Project, Running, eventually, is_root, processes, run};
 
 const BOX: &str = r#"[box]
 name = "tiny"
@@ -62,7 +68,8 @@ fn an_initramfs_of_packages_and_files() {
     assert!(built.stdout.contains(&format!("sha256  {sum}")), "{}", built.stdout);
     let folder = project.folder().join("rootfs");
     fs::create_dir(&folder).unwrap();
-    let script = format!("zstd -qdc {} | cpio -idm --quiet", image.display());
+    // Two archives: what comes of packages, and what the box adds.
+    let script = format!("zstd -qdc {} | (cpio -idm --quiet; cpio -idmu --quiet)", image.display());
     run(Command::new("sh").args(["-c", &script]).current_dir(&folder)).code(0);
     assert_eq!(fs::read_to_string(folder.join("init")).unwrap(), "#!/bin/sh\n");
     assert!(folder.join("bin/busybox").exists());
@@ -80,6 +87,74 @@ fn an_initramfs_of_packages_and_files() {
     // A file of the box is part of it.
     project.write("boxes/tiny/init", "#!/bin/sh\nexit\n");
     assert_ne!(project.stagex(["box", "build", "tiny.cpio.zst"]).code(0).stdout, built.stdout);
+}
+
+#[test]
+fn an_oci_image_that_skopeo_reads() {
+    let project = project();
+    project.write("boxes/tiny/box.toml", &BOX.replace("\"uki\"", "\"oci\""));
+    let built = project.stagex(["box", "build", "tiny.oci"]).code(0);
+    assert!(built.stdout.contains("out/x86_64/tiny.oci\n"), "{}", built.stdout);
+    let image = project.root.join("out/x86_64/tiny.oci");
+    let reference = format!("oci-archive:{}", image.display());
+    let shown = run(Command::new("skopeo").args(["inspect", "--config", &reference])).code(0);
+    let shown: serde_json::Value = serde_json::from_str(&shown.stdout).unwrap();
+    assert_eq!(shown["architecture"], "amd64");
+    assert_eq!(shown["config"]["Cmd"], serde_json::json!(["/init"]));
+    assert_eq!(shown["config"]["Labels"]["org.opencontainers.image.version"], "1.0.0");
+    // The package's layer is the package's own, and the box's lies above it.
+    let layout = project.stagex(["build", "core-base"]).code(0);
+    assert!(layout.stdout.contains("core-base"));
+    let folder = project.folder().join("copied");
+    let target = format!("oci:{}:x", folder.display());
+    let policy = ["--insecure-policy", "copy", "--quiet"];
+    let plain = "--dest-oci-accept-uncompressed-layers";
+    run(Command::new("skopeo").args(policy).arg(plain).args([&reference, &target])).code(0);
+    let layers: Vec<String> = shown["rootfs"]["diff_ids"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|id| id.as_str().unwrap().replace(':', "/"))
+        .collect();
+    assert_eq!(layers.len(), 2);
+    assert!(project.root.join("out/core-base/blobs").join(&layers[0]).exists());
+    let own = folder.join("blobs").join(&layers[1]);
+    let listed = run(Command::new("tar").arg("-tf").arg(&own)).code(0);
+    assert_eq!(listed.stdout, "etc/\netc/stagex-release\ninit\n");
+    // Again the same, also from nothing.
+    let digest = |text: &str| text.lines().nth(2).unwrap().to_owned();
+    fs::remove_dir_all(project.root.join("out")).unwrap();
+    let again = project.stagex(["box", "build", "tiny"]).code(0);
+    assert!(again.stdout.contains(&digest(&built.stdout)), "{}", again.stdout);
+}
+
+#[test]
+fn a_kernel_without_a_driver_is_refused_before_it_is_built() {
+    let project = project();
+    let config = |options: &str| {
+        let more = "subpackages = [\"linux\", \"linux-config\"]\n";
+        let containerfile = format!(
+            "FROM stagex/core-base AS config\nCOPY <<X /rootfs/boot/config\n{options}\nX\n\
+             FROM stagex/core-base AS kernel\nRUN echo compiling && exit 7\n\
+             FROM scratch AS package-linux\nCOPY --from=kernel /rootfs /\n\
+             FROM scratch AS package-linux-config\nCOPY --from=config /rootfs /\n"
+        );
+        project.package("linux", more, &containerfile);
+    };
+    project.write("boxes/tiny/box.toml", &BOX.replace("kernel-fake", "core-linux"));
+    config("CONFIG_EFI_STUB=y\nCONFIG_BLK_DEV_INITRD=y\n# CONFIG_RD_ZSTD is not set");
+    let build = || project.stagex(["box", "build", "tiny.cpio.zst"]);
+    let said = [
+        "boxes/tiny/box.toml:11:",
+        "the kernel core-linux has no CONFIG_RD_ZSTD",
+        "the initramfs is compressed with zstd: add CONFIG_RD_ZSTD=y to its fragments",
+    ];
+    build().code(2).says(&said).says_nothing_of("exit 7");
+    assert!(!project.logs().contains("compiling"), "the kernel was built");
+    // With it the kernel's own turn comes.
+    config("CONFIG_BLK_DEV_INITRD=y\nCONFIG_RD_ZSTD=y\nCONFIG_EFI_STUB=y");
+    build().code(1).says(&["exit 7"]);
+    assert!(project.logs().contains("compiling"));
 }
 
 #[test]
@@ -132,7 +207,7 @@ fn outputs_are_locked_and_verified() {
 }
 
 /// A QEMU in a folder of its own, which does as `script` says when it is to start a machine.
-fn qemu(project: &Project, script: &str) -> std::path::PathBuf {
+fn qemu(project: &Project, script: &str) -> PathBuf {
     let folder = project.folder().join("bin");
     fs::create_dir_all(&folder).unwrap();
     let aside = folder.join("script");
@@ -145,36 +220,101 @@ fn qemu(project: &Project, script: &str) -> std::path::PathBuf {
     folder
 }
 
-#[test]
-fn a_matrix_goes_on_whatever_becomes_of_a_machine() {
+/// A project with the boxes `second` and `tiny`, to be booted; and the text of the latter.
+fn two_boxes() -> (Project, String) {
     let project = project();
     let text = BOX.replace("\"initramfs\", \"uki\"", "\"initramfs\"")
         + "\n[test]\nexpect = [\"ready\"]\ntimeout = 5\n";
     project.write("boxes/tiny/box.toml", &text);
     project.write("boxes/second/box.toml", &text.replace("\"tiny\"", "\"second\""));
     project.write("boxes/second/init", "#!/bin/sh\n");
+    (project, text)
+}
+
+/// `PATH` with `first` before all.
+fn path_with(first: &Path) -> std::ffi::OsString {
+    let usual = std::env::var_os("PATH").unwrap();
+    let folders = std::iter::once(first.to_owned()).chain(std::env::split_paths(&usual));
+    std::env::join_paths(folders).unwrap()
+}
+
+/// The row of a matrix's table.
+fn row<'a>(stdout: &'a str, name: &str) -> &'a str {
+    let table = stdout.split("seconds to ready").nth(1).unwrap_or_else(|| panic!("{stdout}"));
+    table.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{stdout}"))
+}
+
+#[test]
+fn an_interrupted_matrix_shows_what_it_has_and_leaves_nothing_behind() {
+    let (project, _) = two_boxes();
+    // Something that never says anything.
+    let path =
+        qemu(&project, "case $* in *tiny.vmlinuz*) exec tail -f \"$0\" ;; *) exit 3 ;; esac");
+    let mut command = project.command(["box", "test", "--all", "--jobs", "1"]);
+    let running = Running::start(command.env("PATH", path_with(&path)));
+    let machine = format!("tail -f {}", path.display());
+    eventually("the machine", || (!processes(&machine).is_empty()).then_some(()));
+    running.signal(Signal::INT);
+    let ended = running.wait().code(130).says(&["stopped; 1 were not booted to the end"]);
+    assert!(row(&ended.stdout, "second initramfs kernel").ends_with("FAILED"));
+    assert!(ended.stdout.contains("0 passed, 1 failed"), "{}", ended.stdout);
+    let folder = project.folder().display().to_string();
+    eventually("the end of all", || processes(&folder).is_empty().then_some(()));
+    let json = fs::read_to_string(project.root.join("out/matrix.json")).unwrap();
+    assert!(json.contains("second initramfs") && !json.contains("tiny"), "{json}");
+}
+
+#[test]
+fn a_full_disk_fails_what_does_not_fit_and_the_rest_goes_on() {
+    let (project, _) = two_boxes();
+    let path = qemu(&project, "echo 'this machine was started' >&2; exit 3");
+    // There is room for one of the two.
+    let script = "mkdir -p out && mount -t tmpfs -o size=3m none out && exec \"$@\"";
+    let mut unshare = Command::new("unshare");
+    unshare.args(if is_root() { &["-m"][..] } else { &["-rm"] });
+    unshare.args(["sh", "-c", script, "sh"]).arg(crate::support::stagex());
+    let mut command = project.command_of(unshare, ["box", "test", "--all"]);
+    let ended = run(command.env("PATH", path_with(&path))).code(1);
+    assert!(row(&ended.stdout, "second initramfs kernel").ends_with("FAILED"));
+    assert!(row(&ended.stdout, "tiny build").ends_with("FAILED"));
+    for said in ["this machine was started", "No space left on device"] {
+        assert!(ended.stdout.contains(said), "{said}: {}", ended.stdout);
+    }
+    assert_eq!(project.processes(), Vec::<String>::new());
+}
+
+#[test]
+fn a_machine_that_qemu_lacks_is_said_before_anything_is_built() {
+    let (project, text) = two_boxes();
+    project.package("broken", "", "FROM stagex/core-base\nRUN exit 7\n");
+    project.write("boxes/tiny/box.toml", &text.replace("core-base", "core-broken"));
+    project.write(
+        "qemu-tests/tiny.toml",
+        "name = \"tiny\"\nbox = \"tiny\"\noutput = \"initramfs\"\nmachine = \"microvm\"\n\
+         attach = \"virtio\"\n[[step]]\nexpect = \"ready\"\n",
+    );
+    let path = qemu(&project, "exit 3");
+    let mut command = project.command(["box", "test", "tiny"]);
+    let ended = run(command.env("PATH", path_with(&path))).code(2);
+    ended.says(&["was built without the machine microvm"]).says_nothing_of("exit 7");
+}
+
+#[test]
+fn a_matrix_goes_on_whatever_becomes_of_a_machine() {
+    let (project, text) = two_boxes();
     // One that cannot be built.
     project.package("broken", "", "FROM stagex/core-base\nRUN exit 7\n");
     let text = text.replace("\"tiny\"", "\"third\"").replace("core-base", "core-broken");
     project.write("boxes/third/box.toml", &text);
-    let test = |path: &std::path::Path| {
-        let mut command = project.command(["box", "test", "--all"]);
-        let usual = std::env::var_os("PATH").unwrap();
-        let path = std::env::join_paths(
-            std::iter::once(path.to_owned()).chain(std::env::split_paths(&usual)),
-        );
-        let ended = run(command.env("PATH", path.unwrap()));
-        assert_eq!(project.processes(), Vec::<String>::new(), "processes are left");
-        ended
-    };
     let machine = "second initramfs kernel (x86_64";
-    let ended = test(&qemu(&project, "echo 'out of memory' >&2; kill -KILL $$")).code(1);
-    let table = ended.stdout.split("seconds to ready").nth(1).unwrap();
+    let path = qemu(&project, "echo 'out of memory' >&2; kill -KILL $$");
+    let mut command = project.command(["box", "test", "--all"]);
+    let ended = run(command.env("PATH", path_with(&path))).code(1);
+    assert_eq!(project.processes(), Vec::<String>::new(), "processes are left");
     for name in ["second initramfs kernel", "third build", "tiny initramfs kernel"] {
-        let row = table.lines().find(|line| line.starts_with(name)).unwrap();
-        assert!(row.ends_with("FAILED"), "{row}");
+        assert!(row(&ended.stdout, name).ends_with("FAILED"), "{}", ended.stdout);
     }
-    assert!(table.contains("0 passed, 3 failed"), "{table}");
+    assert!(ended.stdout.contains("0 passed, 3 failed"), "{}", ended.stdout);
     assert!(ended.stdout.contains(machine) && ended.stdout.contains("out of memory"));
     let json = fs::read_to_string(project.root.join("out/matrix.json")).unwrap();
     assert_eq!(json.matches("\"passed\": false").count(), 3, "{json}");
