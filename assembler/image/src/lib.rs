@@ -20,6 +20,7 @@ pub mod identity;
 pub mod iso;
 pub mod squashfs;
 pub mod uki;
+pub mod variables;
 pub mod verity;
 pub mod vmdisk;
 

@@ -9,8 +9,12 @@ use std::{
 };
 
 use common::*;
-use stagex_image::uki::{
-    Certificates, Machine, PeError, PeImage, Plan, RsaKey, SignError, Signer, Uki,
+use stagex_image::{
+    identity::Guid,
+    uki::{
+        Certificate, Certificates, Machine, PeError, PeImage, Plan, RsaKey, SignError, Signer, Uki,
+    },
+    variables::{self, Error, enrol},
 };
 use stagex_tree::Content;
 
@@ -263,5 +267,85 @@ fn images_that_hash_differently_by_reader_are_refused() {
             // Whatever it says, it does not panic.
             let _ = read(&image);
         }
+    }
+}
+
+/// An empty store of variables as EDK II builds it, of so many bytes.
+fn empty_store(size: usize) -> Vec<u8> {
+    let mut volume = vec![0xff; 72 + size + 4096];
+    volume[..72].fill(0);
+    volume[16..32]
+        .copy_from_slice(b"\x8d\x2b\xf1\xff\x96\x76\x8b\x4c\xa9\x85\x27\x47\x07\x5b\x4f\x50");
+    volume[40..44].copy_from_slice(b"_FVH");
+    volume[48] = 72;
+    let head = b"\x78\x2c\xf3\xaa\x7b\x94\x9a\x43\xa1\x80\x2e\x14\x4e\xc3\x77\x92";
+    volume[72..88].copy_from_slice(head);
+    volume[88..92].copy_from_slice(&u32::try_from(size).unwrap().to_le_bytes());
+    volume[92..100].copy_from_slice(&[0x5a, 0xfe, 0, 0, 0, 0, 0, 0]);
+    volume
+}
+
+#[test]
+fn keys_stand_in_the_store_that_a_machine_begins_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let read = |name: &str| {
+        let pem = fs::read(keys(folder.path(), 2048, name).certificate).unwrap();
+        Certificates::parse(&pem).unwrap().signer().clone()
+    };
+    let (platform, one, other) = (read("platform"), read("one"), read("other"));
+    let exchange = [platform.clone()];
+    let db = [one.clone(), other.clone()];
+    let keys = variables::Keys { platform: &platform, exchange: &exchange, db: &db };
+    let owner = Guid::from_u128(1);
+    let empty = empty_store(16 << 10);
+    let store = enrol(&empty, &keys, owner).unwrap();
+    assert_eq!(store.len(), empty.len());
+    assert_eq!(store[..100], empty[..100]);
+
+    let mut at = 100;
+    let mut found = Vec::new();
+    let number = |at: usize| u32::from_le_bytes(store[at..at + 4].try_into().unwrap()) as usize;
+    while store[at..at + 2] == [0xaa, 0x55] {
+        assert_eq!(store[at + 2], 0x3f);
+        let (name, data) = (number(at + 36), number(at + 40));
+        let text: Vec<u16> = store[at + 60..at + 60 + name]
+            .chunks_exact(2)
+            .map(|unit| u16::from_le_bytes([unit[0], unit[1]]))
+            .collect();
+        let (text, end) = (String::from_utf16(&text).unwrap(), at + 60 + name);
+        assert!(text.ends_with('\0'));
+        let text = text.trim_end_matches('\0').to_owned();
+        found.push((text, number(at + 4), store[end..end + data].to_vec()));
+        at = (end + data).next_multiple_of(4);
+    }
+    assert!(store[at..].iter().all(|byte| *byte == 0xff));
+    let list = |certificate: &Certificate| {
+        let mut list = b"\xa1\x59\xc0\xa5\xe4\x94\xa7\x4a\x87\xb5\xab\x15\x5c\x2b\xf0\x72".to_vec();
+        let len = u32::try_from(certificate.der().len()).unwrap();
+        for size in [len + 44, 0, len + 16] {
+            list.extend(size.to_le_bytes());
+        }
+        list.extend(owner.mixed_endian());
+        list.extend(certificate.der());
+        list
+    };
+    let want = [
+        ("PK", 0x27, list(&platform)),
+        ("KEK", 0x27, list(&platform)),
+        ("db", 0x27, [list(&one), list(&other)].concat()),
+        ("SecureBootEnable", 3, vec![1]),
+    ];
+    assert_eq!(found, want.map(|(name, attributes, data)| (name.to_owned(), attributes, data)));
+
+    // What is no empty store, and what does not fit.
+    assert_eq!(enrol(&store, &keys, owner), Err(Error::NotEmpty));
+    assert!(matches!(enrol(&empty_store(1 << 10), &keys, owner), Err(Error::Full { .. })));
+    for len in [0, 48, 90, 100, empty.len() - (5 << 10)] {
+        assert_eq!(enrol(&empty[..len], &keys, owner), Err(Error::NoStore), "{len}");
+    }
+    for at in [16, 40, 48, 72, 92, 93] {
+        let mut other = empty.clone();
+        other[at] ^= 1;
+        assert_eq!(enrol(&other, &keys, owner), Err(Error::NoStore), "{at}");
     }
 }

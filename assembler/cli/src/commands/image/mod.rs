@@ -17,6 +17,7 @@ mod signing;
 mod source;
 mod squashfs;
 mod uki;
+mod vars;
 mod verity;
 mod volume;
 
@@ -60,6 +61,8 @@ pub(crate) enum ImageCommand {
     Squashfs(squashfs::Args),
     /// A unified kernel image: kernel, initramfs and command line in one EFI program
     Uki(uki::Args),
+    /// UEFI's variables as a machine begins with them, with the keys of Secure Boot
+    Vars(vars::Args),
     /// The hash tree of dm-verity over a file system, and its root hash
     Verity(verity::Args),
     /// A disk for Hyper-V and Azure: a fixed VHD
@@ -84,6 +87,7 @@ pub(crate) fn run(global: &Global, command: &ImageCommand) -> Result<ExitCode, F
         ImageCommand::Sign(args) => args.write(),
         ImageCommand::Squashfs(args) => args.write(global),
         ImageCommand::Uki(args) => args.write(global),
+        ImageCommand::Vars(args) => args.write(),
         ImageCommand::Verity(args) => args.write(global),
         ImageCommand::Vhd(args) => args.write(global),
         ImageCommand::Vmdk(args) => args.write(global),
