@@ -142,9 +142,9 @@ mod tests {
         let data = tar_of(folder.path());
         let mut package = b"!<arch>\n".to_vec();
         for (name, content) in [("debian-binary", &b"2.0"[..]), ("data.tar", &data)] {
-            write!(
+            writeln!(
                 package,
-                "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n",
+                "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`",
                 0,
                 0,
                 0,

@@ -80,7 +80,7 @@ pub(crate) enum Command {
     Box(BoxCommand),
     /// Write images of file systems, disks and kernels from folders, tars and OCI image layouts
     #[command(subcommand)]
-    Image(ImageCommand),
+    Image(Box<ImageCommand>),
     /// Read every recipe of the project, or of a folder of packages, and report all that is wrong
     Check(Check),
     /// Compare what packages hash to with digests/, or lock it there

@@ -1,5 +1,7 @@
 //! Images booted under QEMU, with SeaBIOS and OVMF. What boots is a few instructions that end QEMU
 //! with a code of their own, through its device isa-debug-exit.
+// Helpers of tests fail as tests do.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

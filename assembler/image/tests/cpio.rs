@@ -1,4 +1,6 @@
 //! newc archives, read back by GNU cpio and libarchive.
+// Helpers of tests fail as tests do.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

@@ -1,4 +1,6 @@
 //! EROFS images, checked and extracted by erofs-utils and mounted by Linux.
+// Helpers of tests fail as tests do.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

@@ -1,4 +1,6 @@
 //! FAT volumes, checked by fsck.fat, read back by mtools and, where it can, by Linux.
+// Helpers of tests fail as tests do.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

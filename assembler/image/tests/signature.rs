@@ -1,4 +1,6 @@
 //! Secure Boot signatures, checked by sbsigntool, osslsigncode and OpenSSL.
+// Helpers of tests fail as tests do.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

@@ -1,4 +1,6 @@
 //! SquashFS images, listed and extracted by unsquashfs and mounted by Linux.
+// Helpers of tests fail as tests do.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

@@ -1,4 +1,6 @@
 //! Tars that mean harm, or were cut off: each is refused with its own error, or made harmless.
+// Helpers of tests fail as tests do.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

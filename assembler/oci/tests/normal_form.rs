@@ -1,4 +1,6 @@
 //! The normal form: one tar for one layer, for ever.
+// Helpers of tests fail as tests do.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

@@ -1,4 +1,6 @@
 //! What goes into the store comes out of it, byte for byte.
+// Helpers of tests fail as tests do.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

@@ -1,4 +1,6 @@
 //! The store under other users and other processes, and real overlay mounts of its layers.
+// Helpers of tests fail as tests do.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 
@@ -229,7 +231,8 @@ fn child_runs_a_step() {
     print_layer(&layer.digest);
 }
 
-/// Tells the process that runs this one.
+/// Tells the process that runs this one: what the test harness does not keep to itself.
+#[allow(clippy::explicit_write)]
 fn print_layer(digest: &Digest) {
     use std::io::Write;
     writeln!(std::io::stdout(), "layer {digest}").unwrap();

@@ -1,4 +1,6 @@
 //! Fetching from a server that misbehaves in every way servers do.
+// Helpers of tests fail as tests do.
+#![allow(clippy::unwrap_used)]
 
 use std::{
     collections::BTreeMap,
@@ -198,7 +200,7 @@ fn a_mirror_that_is_gone_is_an_error_that_names_it() {
     let folder = tempfile::tempdir().unwrap();
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let url = format!("http://127.0.0.1:{port}/x");
-    let error = run(options(folder.path()), &request(&[url.clone()])).unwrap_err();
+    let error = run(options(folder.path()), &request(std::slice::from_ref(&url))).unwrap_err();
     assert!(error.to_string().contains(&url), "{error}");
     assert!(!error.is_mismatch());
 }

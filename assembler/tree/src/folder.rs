@@ -280,7 +280,7 @@ mod tests {
             assert!(error.contains(path.to_str().unwrap()), "{error}");
         }
         if !rustix::process::geteuid().is_root() {
-            fs::set_permissions(&file, fs::Permissions::from_mode(0)).unwrap();
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o0)).unwrap();
             let error = read_folder(folder.path()).unwrap_err().to_string();
             assert!(error.contains("Permission denied"), "{error}");
         }

@@ -257,7 +257,8 @@ fn copy_tree(from: &Path, to: &Path, round: &Round, is_top: bool) -> std::io::Re
         let name = entry.file_name();
         // A cache within the project holds the copy itself.
         let holds_copy = to.starts_with(entry.path());
-        if !holds_copy && !(is_top && LEFT.iter().any(|left| name == *left)) {
+        let is_left = is_top && LEFT.iter().any(|left| name == *left);
+        if !holds_copy && !is_left {
             entries.insert(name, entry.path());
         }
     }

@@ -289,7 +289,7 @@ fn what_cannot_be_is_refused_and_leaves_nothing() {
     refused(&["fat", "--from", "tree", "-o", "no.img"], 1, &["its name"]);
     assert_eq!(bench.names(), before);
     if !is_root() {
-        fs::set_permissions(bench.at("tree/A Long Name.text"), fs::Permissions::from_mode(0))
+        fs::set_permissions(bench.at("tree/A Long Name.text"), fs::Permissions::from_mode(0o0))
             .unwrap();
         refused(&["cpio", "--from", "tree", "-o", "no"], 1, &["Permission denied"]);
     }

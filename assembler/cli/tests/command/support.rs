@@ -345,7 +345,7 @@ fn base_tar() -> &'static [u8] {
         for folder in [&bin, &etc, &folder.path().join("tmp"), &folder.path().join("root")] {
             fs::create_dir(folder).unwrap();
         }
-        copy_program(busybox.as_ref(), &bin.join("busybox"));
+        copy_program(busybox, &bin.join("busybox"));
         for applet in APPLETS.split_whitespace() {
             std::os::unix::fs::symlink("busybox", bin.join(applet)).unwrap();
         }

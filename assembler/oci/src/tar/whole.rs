@@ -194,7 +194,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("spool");
         let mut spool = Spool::new(&path);
-        let mut contents = vec![b"small".to_vec(), vec![7; 5000], vec![0; 1 << 20], vec![9; 600]];
+        let mut contents = [b"small".to_vec(), vec![7; 5000], vec![0; 1 << 20], vec![9; 600]];
         contents[2][12_345] = 1;
         let kept: Vec<Content> = contents
             .iter()
