@@ -4,6 +4,7 @@ pub(crate) mod bootstrap;
 pub(crate) mod box_firmware;
 pub(crate) mod box_lock;
 pub(crate) mod box_matrix;
+pub(crate) mod box_secure;
 pub(crate) mod box_test;
 pub(crate) mod box_verify;
 pub(crate) mod boxes;

@@ -125,6 +125,7 @@ impl Project {
         packages
             .chain(recipe.firmware.values())
             .chain(&recipe.bios)
+            .chain(&recipe.secure)
             .filter(|package| self.catalogue.target(&package.value).is_none())
             .map(|package| {
                 let text = format!("there is no package {}", package.value);

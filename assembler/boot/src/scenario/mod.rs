@@ -53,6 +53,10 @@
 //!
 //! A machine ends when the box restarts it, where the scenario does not say `reboots = true`. A
 //! kernel's panic ends every scenario but one that says `allow = ["Kernel panic - not syncing"]`.
+//!
+//! `secure-boot = "signed"` boots a unified kernel image on a machine whose firmware holds a key that
+//! was made for the test, after that key has signed it; `"unsigned"` boots it as it was built, which
+//! such a machine has to refuse.
 
 mod host;
 mod parse;
@@ -92,6 +96,9 @@ pub struct Scenario {
     pub attach: Attach,
     /// What kind of firmware starts it.
     pub starts: Starts,
+    /// Whether the firmware starts only what a key of the test's own has signed; see
+    /// [`SecureBoot`].
+    pub secure_boot: Option<SecureBoot>,
     /// Memory in MiB.
     pub memory: u32,
     /// Processors.
@@ -141,6 +148,17 @@ pub enum Starts {
     Uefi,
     /// The BIOS of x86 machines.
     Bios,
+}
+
+/// A unified kernel image on a machine with Secure Boot, in whose firmware there is a key that the
+/// test made. Who calls [`run`] hands it such firmware and such an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SecureBoot {
+    /// The key has signed the image.
+    Signed,
+    /// Nobody has signed it.
+    Unsigned,
 }
 
 impl Output {
@@ -326,6 +344,7 @@ impl Scenario {
             model: Model::Usual,
             attach,
             starts: Starts::Uefi,
+            secure_boot: None,
             memory: parse::MEMORY,
             cpus: 1,
             display: false,

@@ -13,8 +13,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{
-    Action, Check, CheckKind, Key, Output, Scenario, Ssh, Starts, Step, Stick, StickFile, Wanted,
-    fill,
+    Action, Check, CheckKind, Key, Output, Scenario, SecureBoot, Ssh, Starts, Step, Stick,
+    StickFile, Wanted, fill,
 };
 use crate::{Arch, Attach, Model};
 
@@ -66,6 +66,8 @@ struct File {
     attach: Spanned<Attach>,
     #[serde(default)]
     firmware: Option<Spanned<Starts>>,
+    #[serde(default, rename = "secure-boot")]
+    secure_boot: Option<Spanned<SecureBoot>>,
     #[serde(default = "memory")]
     memory: u32,
     #[serde(default = "one")]
@@ -290,6 +292,12 @@ fn build(
             return Err((firmware.span(), what));
         }
     }
+    if let Some(secure) = &table.secure_boot {
+        if table.architectures != [Arch::X86_64] || table.output != Output::Uki {
+            let what = "Secure Boot is tried on x86_64, with the output uki".to_owned();
+            return Err((secure.span(), what));
+        }
+    }
     let mut names = Names { keys: Vec::new(), sticks: Vec::new(), files: Vec::new() };
     let mut keys = Vec::new();
     for key in table.keys {
@@ -364,6 +372,7 @@ fn build(
         model,
         attach,
         starts,
+        secure_boot: table.secure_boot.map(Spanned::into_inner),
         memory: table.memory,
         cpus: table.cpus,
         display: table.display,

@@ -26,6 +26,22 @@ use crate::{
 /// What firmware is called behind a box's name.
 const SUFFIX: &str = ".fd";
 
+/// The firmware with Secure Boot that a box is tried with, as files of this machine; its variables
+/// hold no keys.
+pub(crate) fn write_out_secure(
+    session: &Session,
+    recipe: &BoxRecipe,
+    seeds: &mut BTreeSet<String>,
+) -> Result<Option<Uefi>, Failure> {
+    let Some(package) = &recipe.secure else { return Ok(None) };
+    let architecture = Architecture::X86_64;
+    let folder = session.project.out().join("firmware").join("secure");
+    let tree = tree(session, &recipe.name.value, architecture, &package.value, seeds)?;
+    let Firmware { code, vars, below } =
+        Firmware::write(&tree, &package.value, &folder).map_err(Failure::failed)?;
+    Ok(Some(Uefi { code, vars, below }))
+}
+
 /// The firmware of one architecture, as files of this machine.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Both {
@@ -102,7 +118,12 @@ pub(crate) fn emit(
     box_name: &str,
     architecture: Architecture,
 ) -> Result<Digests, Failure> {
-    let Both { uefi, bios, seeds } = write_out(session, box_name, architecture)?;
+    let Both { uefi, bios, mut seeds } = write_out(session, box_name, architecture)?;
+    let BoxFolder { recipe, .. } = session.project.load_box(box_name)?;
+    let secure = match architecture {
+        Architecture::X86_64 => write_out_secure(session, &recipe, &mut seeds)?,
+        _ => None,
+    };
     if uefi.is_none() && bios.is_none() {
         return Err(Failure::wrong(format!(
             "the box {box_name} names no firmware for {architecture}\nhelp: write \
@@ -113,6 +134,9 @@ pub(crate) fn emit(
     if let Some(Uefi { code, vars, below }) = uefi {
         files.extend([("code.fd", code), ("vars.fd", vars)]);
         files.extend(below.map(|below| ("opensbi.bin", below)));
+    }
+    if let Some(Uefi { code, vars, .. }) = secure {
+        files.extend([("secure-code.fd", code), ("secure-vars.fd", vars)]);
     }
     if let Some(Bios { image, vga }) = bios {
         files.push(("bios.bin", image));

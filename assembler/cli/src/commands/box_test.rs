@@ -1,7 +1,7 @@
 //! `stagex box test`.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::Read as _,
     path::{Path, PathBuf},
@@ -19,7 +19,7 @@ use stagex_tree::Digest;
 use crate::{
     commands::{
         box_firmware::{self, Both},
-        boxes,
+        box_secure, boxes,
     },
     config::shown,
     failure::Failure,
@@ -77,7 +77,20 @@ pub(crate) fn run(
     for scenario in &scenarios {
         session.progress.say(&format!("booting: {}", scenario.name));
         let run = folder(&runs.join(slug(&scenario.name)))?;
-        let image = scenario.image(&out, arch);
+        let mut image = scenario.image(&out, arch);
+        let mut uefi = uefi.clone();
+        if let Some(how) = scenario.secure_boot {
+            let firmware = box_firmware::write_out_secure(session, &recipe, &mut BTreeSet::new())?;
+            let firmware = firmware.ok_or_else(|| {
+                Failure::wrong(format!(
+                    "{}: the box {name} names no firmware with Secure Boot\nhelp: write secure = \
+                     \"firmware-edk2-x86_64-secure\" in its [firmware]",
+                    scenario.file.display()
+                ))
+            })?;
+            let prepared = box_secure::prepare(&firmware, &image, how, &run)?;
+            (image, uefi) = (prepared.image, Some(prepared.uefi));
+        }
         let kernel = image.with_file_name(format!("{name}.vmlinuz"));
         let report = scenario::run(
             scenario,
@@ -92,8 +105,13 @@ pub(crate) fn run(
                 run: &run,
                 pictures: &folder(&out.join("pictures"))?,
                 variables: &variables,
+                stop: session.stop(),
             },
         );
+        // What was stopped halfway says nothing of the box.
+        if session.cancel.is_cancelled() && !report.passed() {
+            break;
+        }
         println!("{report}");
         reports.push(report);
         if session.cancel.is_cancelled() {
@@ -105,13 +123,8 @@ pub(crate) fn run(
         .map_err(Failure::failed)?;
     let passed = reports.iter().filter(|report| report.passed()).count();
     for picture in reports.iter().flat_map(|report| &report.pictures) {
-                stop: session.stop(),
         println!("picture: {}", shown(picture));
     }
-        // What was stopped halfway says nothing of the box.
-        if session.cancel.is_cancelled() && !report.passed() {
-            break;
-        }
     println!("{passed} passed, {} failed", reports.len() - passed);
     if reports.len() < scenarios.len() {
         let left = scenarios.len() - reports.len();

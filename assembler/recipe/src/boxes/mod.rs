@@ -32,6 +32,9 @@ pub struct BoxRecipe {
     pub firmware: BTreeMap<Architecture, Spanned<String>>,
     /// The package with the BIOS that starts its images for x86_64 too; none where UEFI alone does.
     pub bios: Option<Spanned<String>>,
+    /// The package with firmware for x86_64 that has Secure Boot; none where the box is not tried
+    /// with that.
+    pub secure: Option<Spanned<String>>,
     /// How the root file system is made.
     pub rootfs: RootFs,
     /// How its disks are made.
@@ -102,11 +105,11 @@ pub enum Output {
     Uki,
     /// An enclave image for Nitro.
     Eif,
+    /// The root file system as an OCI image, in one file.
+    Oci,
 }
 
 impl Output {
-    /// The root file system as an OCI image, in one file.
-    Oci,
     /// All of them.
     pub const ALL: [Self; 7] =
         [Self::Iso, Self::Disk, Self::Qcow2, Self::Initramfs, Self::Uki, Self::Eif, Self::Oci];
@@ -120,10 +123,10 @@ impl Output {
             Self::Initramfs => "initramfs",
             Self::Uki => "uki",
             Self::Eif => "eif",
+            Self::Oci => "oci",
         }
     }
 }
-            Self::Oci => "oci",
 
 impl fmt::Display for Output {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -62,7 +62,7 @@ fn read(sink: &Sink<'_>, root: &Table<'_>) -> Option<BoxRecipe> {
     table.finish();
 
     let kernel = kernel(sink, root);
-    let (firmware, bios) = firmware(sink, root, &architectures);
+    let firmware = firmware(sink, root, &architectures);
     let rootfs = rootfs::read(sink, root);
     let (disk, disk_span) = disk::read(sink, root, rootfs.0);
     let files = files(sink, root);
@@ -109,8 +109,9 @@ fn read(sink: &Sink<'_>, root: &Table<'_>) -> Option<BoxRecipe> {
         outputs,
         packages,
         kernel: kernel?,
-        firmware,
-        bios,
+        firmware: firmware.packages,
+        bios: firmware.bios,
+        secure: firmware.secure,
         rootfs: rootfs.0,
         disk,
         files,
@@ -206,13 +207,20 @@ fn check_cmdline(sink: &Sink<'_>, cmdline: &Spanned<String>) {
     }
 }
 
+/// What `[firmware]` says.
+struct Firmware {
+    packages: BTreeMap<Architecture, Spanned<String>>,
+    bios: Option<Spanned<String>>,
+    secure: Option<Spanned<String>>,
+}
+
 fn firmware(
     sink: &Sink<'_>,
     root: &Table<'_>,
     architectures: &[Spanned<Architecture>],
-) -> (BTreeMap<Architecture, Spanned<String>>, Option<Spanned<String>>) {
+) -> Firmware {
     let table = root.table("firmware");
-    let mut firmware = BTreeMap::new();
+    let mut packages = BTreeMap::new();
     for architecture in Architecture::ALL {
         let Some(package) = table.string(architecture.name()) else { continue };
         package_id(sink, &package);
@@ -223,21 +231,23 @@ fn firmware(
                 "add it to `architectures` or drop its firmware",
             );
         }
-        firmware.insert(architecture, package);
+        packages.insert(architecture, package);
     }
-    let bios = table.string("bios");
-    if let Some(package) = &bios {
-        package_id(sink, package);
+    let of_x86_64 = [
+        ("bios", "the box is not built for x86_64, and no other machines have a BIOS"),
+        ("secure", "the box is not built for x86_64, and Secure Boot is tried there alone"),
+    ];
+    let [bios, secure] = of_x86_64.map(|(key, why)| {
+        let package = table.string(key)?;
+        package_id(sink, &package);
         if !architectures.iter().any(|each| each.value == Architecture::X86_64) {
-            sink.error_help(
-                package.span,
-                "the box is not built for x86_64, and no other machines have a BIOS",
-                "add x86_64 to `architectures` or drop `bios`",
-            );
+            let help = format!("add x86_64 to `architectures` or drop `{key}`");
+            sink.error_help(package.span, why, help);
         }
-    }
+        Some(package)
+    });
     table.finish();
-    (firmware, bios)
+    Firmware { packages, bios, secure }
 }
 
 /// Refuses a word that is none of those that are known.
