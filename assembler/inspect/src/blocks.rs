@@ -15,9 +15,11 @@ use crate::{
 const KEPT: usize = 64;
 const KEPT_BYTES: usize = 64 << 20;
 
-/// The blocks that were decompressed last, the latest at the end: the number of their source, their
-/// own, and their bytes.
-static LAST: Mutex<Vec<(u64, u64, Arc<Vec<u8>>)>> = Mutex::new(Vec::new());
+/// A block that was decompressed: the number of its source, its own, and its bytes.
+type Kept = (u64, u64, Arc<Vec<u8>>);
+
+/// Those that were decompressed last, the latest at the end.
+static LAST: Mutex<Vec<Kept>> = Mutex::new(Vec::new());
 
 /// Where a block's bytes are.
 pub(crate) enum Block {
