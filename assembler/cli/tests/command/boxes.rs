@@ -76,6 +76,11 @@ fn an_initramfs_of_packages_and_files() {
     let release = fs::read_to_string(folder.join("etc/stagex-release")).unwrap();
     assert!(release.contains("PRETTY_NAME=\"tiny 1.0.0\""), "{release}");
 
+    let listed = project.stagex(["image", "inspect", "out/x86_64/tiny.cpio.zst"]).code(0).stdout;
+    for name in ["archives = 2", "busybox", "init  ", "stagex-release"] {
+        assert!(listed.contains(name), "{name}: {listed}");
+    }
+
     // Nothing to do, and the same is said.
     let again = project.stagex(["box", "build", "tiny.cpio.zst"]).code(0);
     assert_eq!(again.stdout, built.stdout);

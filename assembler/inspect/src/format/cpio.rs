@@ -1,5 +1,6 @@
 //! Archives for an initramfs: cpio newc, several in a row, any of them compressed; and single
-//! compressed files, which begin in the same way.
+//! compressed files, which begin in the same way. Archives that are compressed together, or each
+//! by itself with nothing between them, are one tree, as the kernel unpacks them.
 //!
 //! Follows the kernel's `Documentation/driver-api/early-userspace/buffer-format.rst`.
 
@@ -63,7 +64,7 @@ pub(super) fn open(context: &Context, bytes: &Bytes) -> Result<Container> {
 fn one(context: &Context, plain: &Bytes, codec: Option<Codec>) -> Result<Container> {
     let is_cpio = is_archive(&plain.head(6)?);
     let mut container = match (codec, is_cpio) {
-        (_, true) => archive(context, plain)?.0,
+        (_, true) => archives(context, plain)?,
         (Some(codec), false) => {
             let mut container = Container::new(codec.as_str());
             container.nodes.push(Node::with_bytes("content", Kind::Part, plain.clone()));
@@ -137,11 +138,58 @@ fn header(bytes: &[u8]) -> Result<Header> {
 
 /// Reads one archive and says how long it is, with its trailer.
 fn archive(context: &Context, bytes: &Bytes) -> Result<(Container, u64)> {
+    let (entries, end) = entries(context, bytes)?;
+    Ok((container(context, entries, 1)?, end))
+}
+
+/// Reads archives in a row, as one tree.
+fn archives(context: &Context, bytes: &Bytes) -> Result<Container> {
+    let mut all = Vec::new();
+    let (mut at, mut count) = (0, 0);
+    while at < bytes.len() {
+        let rest = bytes.tail(at)?;
+        if count != 0 && !is_archive(&rest.head(6)?) {
+            break;
+        }
+        let (found, end) = entries(context, &rest)?;
+        all.extend(found);
+        context.check_entries(all.len())?;
+        count += 1;
+        at = skip_zeros(bytes, at + end)?;
+    }
+    container(context, all, count)
+}
+
+/// The tree of entries from so many archives; a later one of the same path takes the place of an
+/// earlier one.
+fn container(
+    context: &Context,
+    entries: Vec<(Vec<u8>, Node)>,
+    archives: usize,
+) -> Result<Container> {
+    let mut container = Container::new("cpio");
+    if archives > 1 {
+        container.field("archives", archives);
+    }
+    container.field("entries", entries.len());
+    let mut paths = Paths::new();
+    for (path, node) in entries {
+        paths.insert(context, &path, node)?;
+    }
+    let (root, nodes) = paths.finish();
+    if let Some(root) = root {
+        container.fields.extend(root.fields().into_iter().map(|(n, v)| (format!("root {n}"), v)));
+    }
+    container.nodes = nodes;
+    Ok(container)
+}
+
+/// The entries of one archive by path, and how long it is.
+fn entries(context: &Context, bytes: &Bytes) -> Result<(Vec<(Vec<u8>, Node)>, u64)> {
     let mut window = Window::new(bytes.clone());
     let mut entries: Vec<(Vec<u8>, Node, Option<Identity>)> = Vec::new();
     let mut linked: BTreeMap<Identity, Bytes> = BTreeMap::new();
     let mut at = 0u64;
-    let mut container = Container::new("cpio");
     loop {
         let entry = header(window.get(at, HEADER)?)?;
         if entry.name == 0 || entry.name > MAX_NAME {
@@ -192,19 +240,12 @@ fn archive(context: &Context, bytes: &Bytes) -> Result<(Container, u64)> {
         entries.push((name, node, link));
         context.check_entries(entries.len())?;
     }
-    container.field("entries", entries.len());
-    let mut paths = Paths::new();
-    for (path, mut node, link) in entries {
+    let whole = |(path, mut node, link): (Vec<u8>, Node, Option<Identity>)| {
         // Of several names of a file, one alone carries its bytes.
         if let Some(bytes) = link.and_then(|key| linked.get(&key)) {
             node.bytes = Some(bytes.clone());
         }
-        paths.insert(context, &path, node)?;
-    }
-    let (root, nodes) = paths.finish();
-    if let Some(root) = root {
-        container.fields.extend(root.fields().into_iter().map(|(n, v)| (format!("root {n}"), v)));
-    }
-    container.nodes = nodes;
-    Ok((container, at))
+        (path, node)
+    };
+    Ok((entries.into_iter().map(whole).collect(), at))
 }
