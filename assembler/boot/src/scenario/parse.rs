@@ -618,6 +618,8 @@ mod tests {
             ("[[step]]\nssh = { key = \"../k\", command = \"\" }\n", 5, "is no name"),
             ("allow = [\"Oops\"]\n[[step]]\nsend = \"a\"\n", 5, "nothing rejects that"),
             ("machine = \"microvm\"\n[[step]]\nsend = \"a\"\n", 5, "starts an initramfs"),
+            ("secure-boot = \"signed\"\n[[step]]\nsend = \"a\"\n", 5, "with the output uki"),
+            ("secure-boot = \"maybe\"\n", 5, "unknown variant `maybe`"),
             ("", 1, "needs a [[step]]"),
         ];
         for (text, line, message) in cases {

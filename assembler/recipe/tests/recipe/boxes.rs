@@ -113,8 +113,11 @@ fn words_that_are_not_known() {
         broken("\"initramfs\"\n", "\"btrfs\"\n"),
         ["18:10: `btrfs` is no format of a rootfs"]
     );
-    assert!(recipe_of_bios("x86_64").unwrap().bios.is_some());
-    let text = &recipe_of_bios("arm64").unwrap_err();
+    assert!(recipe_with("bios", "x86_64").unwrap().bios.is_some());
+    assert!(recipe_with("secure", "x86_64").unwrap().secure.is_some());
+    let text = &recipe_with("secure", "arm64").unwrap_err();
+    assert!(text.contains("Secure Boot is tried there alone"), "{text}");
+    let text = &recipe_with("bios", "arm64").unwrap_err();
     assert!(text.contains("the box is not built for x86_64"), "{text}");
     assert_eq!(broken("x86_64 = ", "i386 = "), ["15:1: [firmware] has no key `i386`"]);
     assert_eq!(broken("[layers]", "[layer]"), ["7:2: the file has no key `layer`"]);
@@ -386,12 +389,12 @@ fn compressions_that_cannot_be() {
     assert!(error.contains("zstd has levels from 1 to 22"), "{error}");
 }
 
-/// A box for one architecture that names a BIOS, and how it is switched off.
-fn recipe_of_bios(architecture: &str) -> Result<BoxRecipe, String> {
+/// A box for one architecture that names further firmware, and how it is switched off.
+fn recipe_with(firmware: &str, architecture: &str) -> Result<BoxRecipe, String> {
     let text = format!(
         "[box]\nname = \"b\"\nversion = \"1\"\narchitectures = [\"{architecture}\"]\n\
          outputs = [\"iso\"]\n[kernel]\npackage = \"kernel-k\"\n[firmware]\n\
-         bios = \"firmware-s\"\n[[test.poweroff]]\nexpect = \"# \"\nsend = \"poweroff\"\n"
+         {firmware} = \"firmware-s\"\n[[test.poweroff]]\nexpect = \"# \"\nsend = \"poweroff\"\n"
     );
     let recipe = BoxRecipe::parse(&Document::new("box.toml", text));
     let recipe = recipe.map_err(|errors| errors.to_string())?;
