@@ -184,8 +184,11 @@ fn container(
     Ok(container)
 }
 
-/// The entries of one archive by path, and how long it is.
-fn entries(context: &Context, bytes: &Bytes) -> Result<(Vec<(Vec<u8>, Node)>, u64)> {
+/// What one archive holds, each with its path, in its order.
+type Entries = Vec<(Vec<u8>, Node)>;
+
+/// The entries of one archive, and how long it is.
+fn entries(context: &Context, bytes: &Bytes) -> Result<(Entries, u64)> {
     let mut window = Window::new(bytes.clone());
     let mut entries: Vec<(Vec<u8>, Node, Option<Identity>)> = Vec::new();
     let mut linked: BTreeMap<Identity, Bytes> = BTreeMap::new();
