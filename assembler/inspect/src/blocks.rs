@@ -15,10 +15,10 @@ use crate::{
 const KEPT: usize = 64;
 const KEPT_BYTES: usize = 64 << 20;
 
-/// A block that was decompressed: the number of its source, its own, and its bytes.
+/// The number of a block's owner, its own, and its bytes.
 type Kept = (u64, u64, Arc<Vec<u8>>);
 
-/// Those that were decompressed last, the latest at the end.
+/// The blocks that were read last, the latest at the end.
 static LAST: Mutex<Vec<Kept>> = Mutex::new(Vec::new());
 
 /// Where a block's bytes are.
@@ -49,26 +49,39 @@ pub(crate) trait Blocks: Send + Sync {
     }
 }
 
-struct Source<B> {
-    blocks: B,
-    id: u64,
-}
+/// What decompressed blocks belong to; they go with it.
+pub(crate) struct Owner(u64);
 
-/// Bytes of blocks.
-pub(crate) fn bytes<B: Blocks + 'static>(blocks: B) -> Bytes {
-    Bytes::new(Arc::new(Source { blocks, id: new_id() }))
-}
+impl Owner {
+    pub(crate) fn new() -> Self {
+        Self(new_id())
+    }
 
-impl<B: Blocks> Source<B> {
+    /// A block that was kept, or else is decompressed now.
+    pub(crate) fn block(
+        &self,
+        index: u64,
+        decode: impl FnOnce() -> Result<Vec<u8>>,
+    ) -> Result<Arc<Vec<u8>>> {
+        if let Some(bytes) = self.kept(index) {
+            return Ok(bytes);
+        }
+        let bytes = Arc::new(decode()?);
+        self.keep(index, &bytes);
+        Ok(bytes)
+    }
+
     fn kept(&self, index: u64) -> Option<Arc<Vec<u8>>> {
-        let last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = last.iter().rev().find(|(id, number, _)| (*id, *number) == (self.id, index));
-        found.map(|(_, _, bytes)| bytes.clone())
+        let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = last.iter().rposition(|(id, number, _)| (*id, *number) == (self.0, index))?;
+        // What is read again stays the longest.
+        last[at..].rotate_left(1);
+        last.last().map(|(_, _, bytes)| bytes.clone())
     }
 
     fn keep(&self, index: u64, bytes: &Arc<Vec<u8>>) {
         let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
-        last.push((self.id, index, bytes.clone()));
+        last.push((self.0, index, bytes.clone()));
         let mut held: usize = last.iter().map(|(_, _, bytes)| bytes.len()).sum();
         while last.len() > 1 && (last.len() > KEPT || held > KEPT_BYTES) {
             held -= last.remove(0).2.len();
@@ -76,11 +89,21 @@ impl<B: Blocks> Source<B> {
     }
 }
 
-impl<B> Drop for Source<B> {
+impl Drop for Owner {
     fn drop(&mut self) {
         let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
-        last.retain(|(id, ..)| *id != self.id);
+        last.retain(|(id, ..)| *id != self.0);
     }
+}
+
+struct Source<B> {
+    blocks: B,
+    owner: Owner,
+}
+
+/// Bytes of blocks.
+pub(crate) fn bytes<B: Blocks + 'static>(blocks: B) -> Bytes {
+    Bytes::new(Arc::new(Source { blocks, owner: Owner::new() }))
 }
 
 fn copy(from: &[u8], at: usize, to: &mut [u8]) {
@@ -103,7 +126,7 @@ impl<B: Blocks> ReadAt for Source<B> {
         let (index, at) = (offset / size, offset % size);
         let count = (size - at).min(len - offset).min(buffer.len() as u64) as usize;
         let buffer = &mut buffer[..count];
-        if let Some(bytes) = self.kept(index) {
+        if let Some(bytes) = self.owner.kept(index) {
             copy(&bytes, at as usize, buffer);
             return Ok(count);
         }
@@ -117,7 +140,7 @@ impl<B: Blocks> ReadAt for Source<B> {
             Block::Decoded(bytes) => {
                 let bytes = Arc::new(bytes);
                 copy(&bytes, at as usize, buffer);
-                self.keep(index, &bytes);
+                self.owner.keep(index, &bytes);
             }
         }
         Ok(count)
@@ -140,6 +163,9 @@ mod tests {
     use super::*;
 
     const SIZE: usize = 2 << 20;
+
+    /// Has one test at a time: all share what is kept.
+    static ALONE: Mutex<()> = Mutex::new(());
 
     /// Two blocks, which count how often they are decompressed.
     struct Counted {
@@ -164,6 +190,7 @@ mod tests {
 
     #[test]
     fn the_blocks_of_many_files_are_not_all_kept() {
+        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let decoded = Arc::new(AtomicUsize::new(0));
         let files: Vec<Bytes> =
             (0..100).map(|value| bytes(Counted { value, decoded: decoded.clone() })).collect();
@@ -184,10 +211,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_read_again_stays() {
+        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let (shared, other) = (Owner::new(), Owner::new());
+        shared.block(3, || Ok(vec![9; 1 << 20])).unwrap();
+        for number in 0..1000 {
+            other.block(number, || Ok(vec![0; 100])).unwrap();
+            let bytes = shared.block(3, || panic!("decompressed again")).unwrap();
+            assert_eq!(bytes[number as usize], 9);
+        }
+    }
+
+    #[test]
     fn what_a_file_had_goes_with_it() {
+        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let decoded = Arc::new(AtomicUsize::new(0));
-        let source = Source { blocks: Counted { value: 7, decoded }, id: new_id() };
-        let id = source.id;
+        let source = Source { blocks: Counted { value: 7, decoded }, owner: Owner::new() };
+        let id = source.owner.0;
         source.read_at(0, &mut [0]).unwrap();
         drop(source);
         let last = LAST.lock().unwrap();

@@ -62,7 +62,12 @@ impl File {
                     return Err(invalid("squashfs", format!("fragment {number} does not exist")));
                 }
                 let entry = volume.entry(volume.fragments, number, 16)?;
-                Some((le(&entry, 0, 8), le(&entry, 8, 4) as u32, offset))
+                Some(Fragment {
+                    number,
+                    at: le(&entry, 0, 8),
+                    stored: le(&entry, 8, 4) as u32,
+                    offset,
+                })
             }
             None => None,
         };
@@ -76,7 +81,18 @@ struct Content {
     volume: Arc<Volume>,
     size: u64,
     blocks: Vec<(u64, u32)>,
-    fragment: Option<(u64, u32, u64)>,
+    fragment: Option<Fragment>,
+}
+
+/// Where a file's end is.
+#[derive(Clone, Copy)]
+struct Fragment {
+    number: u64,
+    /// Where the block of all that it has begins, and its size as it is stored.
+    at: u64,
+    stored: u32,
+    /// Where in it the file's end begins.
+    offset: u64,
 }
 
 impl Content {
@@ -102,6 +118,26 @@ impl Content {
         }
         Ok(decoded)
     }
+
+    /// The end of the file, which has `len` bytes. What it is a part of is kept, as the files beside
+    /// it have their ends there too.
+    fn end(&self, fragment: Fragment, len: u64) -> Result<Block> {
+        let Fragment { number, at, stored, offset } = fragment;
+        let end = offset.saturating_add(len);
+        if stored & RAW != 0 {
+            return match self.stored(at, stored, end)? {
+                Block::Plain(bytes) => Ok(Block::Plain(bytes.slice(offset, len)?)),
+                other => Ok(other),
+            };
+        }
+        let all = self.volume.ends.block(number, || match self.stored(at, stored, 0)? {
+            Block::Decoded(bytes) => Ok(bytes),
+            Block::Plain(_) | Block::Zero => Ok(Vec::new()),
+        })?;
+        let truncated = || Error::Truncated { offset: at, end, len: all.len() as u64 };
+        let part = all.get(offset as usize..end as usize).ok_or_else(truncated)?;
+        Ok(Block::Decoded(part.to_vec()))
+    }
 }
 
 impl Blocks for Content {
@@ -120,16 +156,7 @@ impl Blocks for Content {
         match (entry, self.fragment) {
             (Some((_, 0)), _) => Ok(Block::Zero),
             (Some((at, stored)), _) => self.stored(*at, *stored, len),
-            (None, Some((at, stored, offset))) => {
-                let end = offset + len;
-                Ok(match self.stored(at, stored, end)? {
-                    Block::Plain(bytes) => Block::Plain(bytes.slice(offset, len)?),
-                    Block::Decoded(bytes) => {
-                        Block::Decoded(bytes[offset as usize..end as usize].to_vec())
-                    }
-                    Block::Zero => Block::Zero,
-                })
-            }
+            (None, Some(fragment)) => self.end(fragment, len),
             (None, None) => Err(invalid("squashfs", "a file has too few blocks")),
         }
     }

@@ -12,6 +12,7 @@ mod xattr;
 use std::sync::Arc;
 
 use crate::{
+    blocks::Owner,
     bytes::Bytes,
     context::{Budget, Context},
     error::{Result, invalid},
@@ -39,6 +40,8 @@ struct Volume {
     fragment_count: u64,
     xattrs: u64,
     cache: Cache,
+    /// The blocks in which files have their ends.
+    ends: Owner,
     parents: Parents,
     budget: Budget,
 }
@@ -87,6 +90,7 @@ pub(super) fn open(context: &Context, bytes: &Bytes) -> Result<Container> {
         fragment_count: le(&head, 16, 4),
         xattrs: le(&head, 56, 8),
         cache: Cache::default(),
+        ends: Owner::new(),
         parents: Parents::default(),
         budget: Budget::new(budget),
     });
