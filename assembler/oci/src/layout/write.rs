@@ -6,6 +6,7 @@ use std::{
     io::{BufWriter, ErrorKind, Write},
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use rustix::{
@@ -202,12 +203,13 @@ impl Aside {
                 remove_if_left(&entry.path());
             }
         }
-        let mut count = 0_u64;
+        // A name is never used again: whoever found a leftover of that name may yet remove it.
+        static COUNT: AtomicU64 = AtomicU64::new(0);
         loop {
+            let count = COUNT.fetch_add(1, Ordering::Relaxed);
             let mut name = prefix.clone();
             name.extend_from_slice(format!("{}-{count}", std::process::id()).as_bytes());
             let path = parent.join(std::ffi::OsStr::from_bytes(&name));
-            count += 1;
             match fs::create_dir(&path) {
                 Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
