@@ -1,13 +1,16 @@
 //! LZ4 blocks, of a whole input or of as much of it as fits a size.
 //!
 //! Follows `lz4_Block_format.md` of LZ4. The method is that of its fast level: a table of hashes
-//! of five bytes, the last place of each, and steps that grow where nothing matches. Own code:
+//! of five bytes, in short inputs of four, the last place of each, and steps that grow where
+//! nothing matches. Own code:
 //! clusters of a fixed size need the longest beginning of an input that fits,
 //! `LZ4_compress_destSize` of the C library, which the crate `lz4_flex` does not offer and which
 //! through the crate `lz4-sys` would need unsafe code.
 
 /// Bits of a hash.
 const HASH: u32 = 13;
+/// Inputs up to this long are searched for matches of four bytes, longer ones for five.
+const SHORT: usize = 65_546;
 /// The shortest match.
 const MATCH: usize = 4;
 /// The last match begins at least this far from the end.
@@ -54,6 +57,22 @@ impl Lz4 {
         most: usize,
         out: &mut Vec<u8>,
     ) -> usize {
+        if input.len() <= SHORT {
+            self.fill_by(input, start, most, out, hash_of_four)
+        } else {
+            self.fill_by(input, start, most, out, hash_of_five)
+        }
+    }
+
+    #[inline]
+    fn fill_by(
+        &mut self,
+        input: &[u8],
+        start: usize,
+        most: usize,
+        out: &mut Vec<u8>,
+        hash: impl Fn(u64) -> usize + Copy,
+    ) -> usize {
         let limit = out.len() + most;
         out.reserve(most);
         let base = self.base;
@@ -66,7 +85,7 @@ impl Lz4 {
         while input.len() >= MATCH_END + start {
             // A block that is full of literals ends.
             let bound = last.min(anchor + (limit - out.len()));
-            let Some((here, mut from)) = self.search(input, at, bound, first) else { break };
+            let Some((here, mut from)) = self.search(input, at, bound, first, hash) else { break };
             at = here;
             while at > anchor && from > start && input[at - 1] == input[from - 1] {
                 at -= 1;
@@ -107,6 +126,7 @@ impl Lz4 {
         mut at: usize,
         bound: usize,
         first: u32,
+        hash: impl Fn(u64) -> usize,
     ) -> Option<(usize, usize)> {
         let base = self.base;
         let mut misses = 1u32 << PATIENCE;
@@ -143,8 +163,15 @@ fn eight(input: &[u8], at: usize) -> u64 {
     bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
-/// A hash of five of the eight bytes.
-fn hash(bytes: u64) -> usize {
+/// A hash of the first four of the eight bytes.
+#[inline]
+fn hash_of_four(bytes: u64) -> usize {
+    ((bytes as u32).wrapping_mul(2_654_435_761) >> (32 - HASH)) as usize
+}
+
+/// A hash of the first five of the eight bytes.
+#[inline]
+fn hash_of_five(bytes: u64) -> usize {
     ((bytes << 24).wrapping_mul(889_523_592_379) >> (64 - HASH)) as usize
 }
 
