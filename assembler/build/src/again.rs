@@ -50,15 +50,21 @@ impl Engine<'_> {
         let past = self.past(&packages).map_err(one)?;
         let costs = self.costs(&refs, &past).map_err(one)?;
         *lock(&self.past) = past;
-        let outcome = schedule::run(&dependencies, &costs, self.options.jobs, |at| {
-            let Some(unit) = units.get(at) else { return Ok(()) };
-            use_one_core(at);
-            let evaluated = stage::evaluate(self, self.recipe(unit)?, unit, Purpose::Again)?;
-            if let Some(place) = lock(&found).get_mut(at) {
-                *place = evaluated.map(|evaluated| evaluated.varied).unwrap_or_default();
-            }
-            Ok(())
-        });
+        let outcome = schedule::run(
+            &dependencies,
+            &costs,
+            self.options.jobs,
+            |_| false,
+            |at| {
+                let Some(unit) = units.get(at) else { return Ok(()) };
+                use_one_core(at);
+                let evaluated = stage::evaluate(self, self.recipe(unit)?, unit, Purpose::Again)?;
+                if let Some(place) = lock(&found).get_mut(at) {
+                    *place = evaluated.map(|evaluated| evaluated.varied).unwrap_or_default();
+                }
+                Ok(())
+            },
+        );
         if !outcome.failures.is_empty() {
             return Err(outcome.failures.into_iter().map(|(_, error)| error).collect());
         }

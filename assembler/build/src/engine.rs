@@ -53,6 +53,8 @@ pub struct Options {
     pub memory: Option<u64>,
     /// What packages are built with, by its name; only told, the catalogue knows what it means.
     pub toolchain: Option<String>,
+    /// Whether a failure ends only what depends on it, and not the whole build.
+    pub keep_going: bool,
     /// Whether packages that ask for the network in a RUN get it.
     pub allow_network: bool,
     /// What one command may use up.
@@ -354,14 +356,17 @@ impl<'a> Engine<'a> {
             });
             scope.spawn(|| self.pool.serve());
             let _close = self.pool.close_later();
-            let outcome = schedule::run(&dependencies, &costs, self.options.jobs, |number| {
-                let Some(unit) = missing.get(number) else { return Ok(()) };
-                let recipe = self.recipe(unit)?;
-                if let Some(found) = stage::evaluate(self, recipe, unit, Purpose::Build)? {
-                    self.put_result(unit, found.built);
-                }
-                Ok(())
-            });
+            let goes_on =
+                |error: &Error| self.options.keep_going && !matches!(error, Error::Cancelled);
+            let outcome =
+                schedule::run(&dependencies, &costs, self.options.jobs, goes_on, |number| {
+                    let Some(unit) = missing.get(number) else { return Ok(()) };
+                    let recipe = self.recipe(unit)?;
+                    if let Some(found) = stage::evaluate(self, recipe, unit, Purpose::Build)? {
+                        self.put_result(unit, found.built);
+                    }
+                    Ok(())
+                });
             finished.store(true, Ordering::Relaxed);
             watcher.thread().unpark();
             outcome

@@ -19,11 +19,14 @@ struct State<E> {
     waiting: Vec<usize>,
     running: usize,
     failures: Vec<(usize, E)>,
+    /// Whether nothing new is to be begun.
+    ending: bool,
 }
 
 /// Runs `work` for every unit, each after those it depends on, on up to `jobs` threads. Of the
 /// units that are ready the one goes first whose work and that of the chain of dependents behind it
-/// cost the most. After a failure nothing new is begun; what runs is awaited.
+/// cost the most. After a failure nothing new is begun unless `goes_on` says so of it, and what
+/// depends on the unit that failed never is; what runs is awaited.
 ///
 /// `dependencies[u]` lists what unit `u` waits for; it must be free of cycles. `costs[u]` is what
 /// its work is thought to take, in any measure; a unit without one, or with 0, counts as 1.
@@ -31,6 +34,7 @@ pub(crate) fn run<E: Send>(
     dependencies: &[BTreeSet<usize>],
     costs: &[u64],
     jobs: usize,
+    goes_on: impl Fn(&E) -> bool + Sync,
     work: impl Fn(usize) -> Result<(), E> + Sync,
 ) -> Outcome<E> {
     let count = dependencies.len();
@@ -46,14 +50,15 @@ pub(crate) fn run<E: Send>(
         .filter(|&unit| waiting[unit] == 0)
         .map(|unit| (heights[unit], std::cmp::Reverse(unit)))
         .collect();
-    let state = Mutex::new(State { ready, waiting, running: 0, failures: Vec::new() });
+    let state =
+        Mutex::new(State { ready, waiting, running: 0, failures: Vec::new(), ending: false });
     let changed = Condvar::new();
     // A poisoned lock means that a worker panicked; the scope passes the panic on.
     let lock = || state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let worker = || loop {
         let mut guard = lock();
         let unit = loop {
-            if !guard.failures.is_empty() {
+            if guard.ending {
                 return;
             }
             if let Some((_, std::cmp::Reverse(unit))) = guard.ready.pop() {
@@ -78,7 +83,10 @@ pub(crate) fn run<E: Send>(
                     }
                 }
             }
-            Err(error) => guard.failures.push((unit, error)),
+            Err(error) => {
+                guard.ending |= !goes_on(&error);
+                guard.failures.push((unit, error));
+            }
         }
         drop(guard);
         changed.notify_all();
@@ -128,10 +136,16 @@ mod tests {
         // 3 waits for 2 for 1; 0 stands alone and has the shortest chain.
         let dependencies = graph(&[&[], &[], &[1], &[2]]);
         let order = Mutex::new(Vec::new());
-        let outcome = run::<()>(&dependencies, &[], 1, |unit| {
-            order.lock().unwrap().push(unit);
-            Ok(())
-        });
+        let outcome = run::<()>(
+            &dependencies,
+            &[],
+            1,
+            |_| false,
+            |unit| {
+                order.lock().unwrap().push(unit);
+                Ok(())
+            },
+        );
         assert!(outcome.failures.is_empty());
         assert_eq!(order.into_inner().unwrap(), [1, 2, 0, 3]);
     }
@@ -141,10 +155,16 @@ mod tests {
         let dependencies = graph(&[&[], &[], &[1], &[2], &[]]);
         let order = |costs: &[u64]| {
             let order = Mutex::new(Vec::new());
-            run::<()>(&dependencies, costs, 1, |unit| {
-                order.lock().unwrap().push(unit);
-                Ok(())
-            });
+            run::<()>(
+                &dependencies,
+                costs,
+                1,
+                |_| false,
+                |unit| {
+                    order.lock().unwrap().push(unit);
+                    Ok(())
+                },
+            );
             order.into_inner().unwrap()
         };
         assert_eq!(order(&[9, 2, 2, 2]), [0, 1, 2, 3, 4]);
@@ -163,22 +183,56 @@ mod tests {
     fn a_failure_stops_what_was_not_begun() {
         let dependencies = graph(&[&[], &[0], &[1]]);
         let ran = AtomicUsize::new(0);
-        let outcome = run(&dependencies, &[], 2, |unit| {
-            ran.fetch_add(1, Ordering::SeqCst);
-            if unit == 1 { Err("no") } else { Ok(()) }
-        });
+        let outcome = run(
+            &dependencies,
+            &[],
+            2,
+            |_| false,
+            |unit| {
+                ran.fetch_add(1, Ordering::SeqCst);
+                if unit == 1 { Err("no") } else { Ok(()) }
+            },
+        );
         assert_eq!(outcome.failures, [(1, "no")]);
         assert_eq!(ran.load(Ordering::SeqCst), 2);
+    }
+
+    #[test]
+    fn goes_on_with_what_does_not_depend_on_a_failure() {
+        // 1 and what follows fail to come about; 3 and 4 do not depend on it.
+        let dependencies = graph(&[&[], &[0], &[1], &[0], &[3], &[1, 4]]);
+        let ran = Mutex::new(BTreeSet::new());
+        let outcome = run(
+            &dependencies,
+            &[],
+            2,
+            |_| true,
+            |unit| {
+                ran.lock().unwrap().insert(unit);
+                if unit == 1 { Err("no") } else { Ok(()) }
+            },
+        );
+        assert_eq!(outcome.failures, [(1, "no")]);
+        assert_eq!(ran.into_inner().unwrap(), [0, 1, 3, 4].into());
+        // Some failures end all, even so.
+        let outcome = run(&graph(&[&[], &[]]), &[], 1, |error| *error != 0, Err);
+        assert_eq!(outcome.failures, [(0, 0)]);
     }
 
     #[test]
     fn uses_all_threads() {
         let dependencies = graph(&[&[], &[]]);
         let barrier = std::sync::Barrier::new(2);
-        run::<()>(&dependencies, &[], 2, |_| {
-            barrier.wait();
-            Ok(())
-        });
-        assert!(run::<()>(&[], &[], 2, |_| Ok(())).failures.is_empty());
+        run::<()>(
+            &dependencies,
+            &[],
+            2,
+            |_| false,
+            |_| {
+                barrier.wait();
+                Ok(())
+            },
+        );
+        assert!(run::<()>(&[], &[], 2, |_| false, |_| Ok(())).failures.is_empty());
     }
 }

@@ -57,6 +57,9 @@ pub(crate) struct Global {
     /// Jobs at once, in steps and in the makes that they run [default: the cores of this machine]
     #[arg(short, long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) jobs: Option<u16>,
+    /// After a failure build on what does not depend on it, and tell all failures at the end
+    #[arg(short, long, global = true)]
+    pub(crate) keep_going: bool,
     /// Allow packages that ask for the network in a RUN to have it
     #[arg(long, global = true)]
     pub(crate) allow_network: bool,

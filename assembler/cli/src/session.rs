@@ -28,6 +28,7 @@ pub(crate) struct Session {
     pub(crate) cancel: Cancel,
     stop: Arc<AtomicBool>,
     jobs: usize,
+    keep_going: bool,
     allow_network: bool,
 }
 
@@ -64,6 +65,7 @@ impl Session {
             cancel,
             stop,
             jobs,
+            keep_going: global.keep_going,
             allow_network: global.allow_network,
         })
     }
@@ -86,6 +88,7 @@ impl Session {
             jobs: self.jobs,
             memory: available_memory(),
             toolchain: self.project.toolchain.clone(),
+            keep_going: self.keep_going,
             allow_network: self.allow_network,
             limits: Limits {
                 // Enough for the widest build, and few enough that a fork bomb is only a nuisance.

@@ -177,6 +177,7 @@ impl Packages {
             jobs,
             memory: self.memory,
             toolchain: (!self.stand_ins.is_empty()).then(|| "other".to_owned()),
+            keep_going: false,
             allow_network: false,
             limits: Limits::default(),
             logs: self.folder.path().join("logs"),
