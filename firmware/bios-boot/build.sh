@@ -8,9 +8,10 @@ set -eu
 destination=$(cd "$1" && pwd)
 cd "$(dirname "$0")"
 
-# Assembles $1 for the address $2 and checks that it has $3 bytes.
+# Assembles $1 for the address $2 and checks that it has $3 bytes. A note of what processor the code
+# is for, which binutils adds by default, would be placed far away.
 one() {
-	"${CROSS_COMPILE-}as" --32 --fatal-warnings -o "$destination/$1.o" "$1.S"
+	"${CROSS_COMPILE-}as" --32 --fatal-warnings -mx86-used-note=no -o "$destination/$1.o" "$1.S"
 	"${CROSS_COMPILE-}ld" -m elf_i386 --build-id=none -Ttext "$2" -e _start --oformat binary \
 		-o "$destination/$1.bin" "$destination/$1.o"
 	rm "$destination/$1.o"
