@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails where something is not as expected")]
 
 pub mod efi;
+pub mod shapes;
 pub mod xattrs;
 
 use std::{

@@ -11,7 +11,10 @@ use std::{
 use stagex_image::ext4::{self, Ext4, Params};
 use stagex_tree::{Device, Digest, Inode, Kind, Metadata, Tree, TreePath};
 
-use crate::common::*;
+use crate::common::{
+    shapes::{NOBODY, access_list},
+    *,
+};
 
 pub(crate) fn params() -> Params {
     Params { seed: Some(Digest::of(b"tests")), ..Params::new("STAGEX", EPOCH) }
@@ -167,19 +170,6 @@ pub(crate) fn with_xattrs(mut inode: Inode, xattrs: &[(&str, &[u8])]) -> Inode {
     inode.metadata.xattrs = xattrs.collect();
     inode
 }
-
-/// An access control list as system calls have it: tag, permissions and id of each entry.
-pub(crate) fn access_list(entries: &[(u16, u16, u32)]) -> Vec<u8> {
-    let mut bytes = 2u32.to_le_bytes().to_vec();
-    for (tag, permissions, id) in entries {
-        bytes.extend_from_slice(&tag.to_le_bytes());
-        bytes.extend_from_slice(&permissions.to_le_bytes());
-        bytes.extend_from_slice(&id.to_le_bytes());
-    }
-    bytes
-}
-
-pub(crate) const NOBODY: u32 = u32::MAX;
 
 /// Capabilities of version 2: cap_net_raw, permitted and effective.
 pub(crate) const CAPABILITY: [u8; 20] =
