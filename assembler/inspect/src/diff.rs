@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
+    bytes::Bytes,
     compare::compare,
     context::Context,
     error::{Error, Result},
@@ -177,6 +178,18 @@ struct Walk<'w> {
     seen: BTreeSet<Pair>,
 }
 
+/// What became of looking into two.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Opened {
+    /// There is nothing to look into, or not in both alike.
+    No,
+    /// Their parts were compared.
+    Yes,
+    /// Disks in containers of different formats: what they hold was compared, and the containers'
+    /// own bytes have nothing in common.
+    Disks,
+}
+
 /// How deep a walk is: in levels, and in images within images.
 type Depth = (usize, usize);
 
@@ -207,33 +220,49 @@ impl Walk<'_> {
         self.fields(shown, &old.fields(), &new.fields())?;
         match (old.bytes(), new.bytes()) {
             (Some(a), Some(b)) if old.list.is_none() && new.list.is_none() => {
-                let Some(mismatch) = compare(a, b)? else { return Ok(()) };
-                if !self.seen.insert((a.identity(), b.identity())) {
-                    return Ok(());
-                }
-                let before = self.found.count;
-                let opened = self.inside(path, old, new, (depth.0, depth.1 + 1))?;
-                // A size alone does not say what differs.
-                if self.found.count == before || !opened {
-                    self.report(&Difference::Bytes {
-                        path: shown.to_owned(),
-                        offset: mismatch.offset,
-                        line: mismatch.line.as_ref().map(|line| line.0),
-                        lines: mismatch.line.map(|line| (line.1, line.2)),
-                        count: mismatch.count,
-                        between: opened,
-                    })?;
-                }
-                Ok(())
+                self.bytes(path, (old, a), (new, b), depth)
             }
             _ => self.inside(path, old, new, depth).map(|_| ()),
         }
     }
 
-    /// Compares what is inside; false where that cannot be done.
-    fn inside(&mut self, path: &str, old: &Node, new: &Node, depth: Depth) -> Result<bool> {
+    /// Compares the bytes of two nodes, and what is inside where they are not the same.
+    fn bytes(
+        &mut self,
+        path: &str,
+        (old, a): (&Node, &Bytes),
+        (new, b): (&Node, &Bytes),
+        depth: Depth,
+    ) -> Result<()> {
+        let Some(mismatch) = compare(a, b)? else { return Ok(()) };
+        if !self.seen.insert((a.identity(), b.identity())) {
+            return Ok(());
+        }
+        let before = self.found.count;
+        let opened = self.inside(path, old, new, (depth.0, depth.1 + 1))?;
+        // A size alone does not say what differs.
+        let told = match opened {
+            Opened::No => false,
+            Opened::Yes => self.found.count != before,
+            Opened::Disks => true,
+        };
+        if told {
+            return Ok(());
+        }
+        self.report(&Difference::Bytes {
+            path: if path.is_empty() { "/" } else { path }.to_owned(),
+            offset: mismatch.offset,
+            line: mismatch.line.as_ref().map(|line| line.0),
+            lines: mismatch.line.map(|line| (line.1, line.2)),
+            count: mismatch.count,
+            between: opened == Opened::Yes,
+        })
+    }
+
+    /// Compares what is inside.
+    fn inside(&mut self, path: &str, old: &Node, new: &Node, depth: Depth) -> Result<Opened> {
         if depth.1 > self.context.limits.nested {
-            return Ok(false);
+            return Ok(Opened::No);
         }
         if depth.0 >= self.context.limits.depth {
             let limit = self.context.limits.depth as u64;
@@ -241,23 +270,49 @@ impl Walk<'_> {
         }
         let (a, b) = match (old.open(self.context), new.open(self.context)) {
             (Ok(Some(a)), Ok(Some(b))) => (a, b),
-            (Ok(_), Ok(_)) => return Ok(false),
+            (Ok(_), Ok(_)) => return Ok(Opened::No),
             (Err(error), _) => return self.damaged(path, "first", &error),
             (_, Err(error)) => return self.damaged(path, "second", &error),
         };
         if a.format != b.format {
-            self.field(path, "format", Some(a.format), Some(b.format))?;
-            return Ok(false);
+            let shown = if path.is_empty() { "/" } else { path };
+            self.field(shown, "format", Some(a.format), Some(b.format))?;
+            return self.disks(path, (&a, old), (&b, new), depth);
         }
         self.fields(if path.is_empty() { "/" } else { path }, &a.fields, &b.fields)?;
         self.nodes(path, &a, &b, depth)?;
-        Ok(true)
+        Ok(Opened::Yes)
     }
 
-    fn damaged(&mut self, path: &str, which: &str, error: &Error) -> Result<bool> {
+    /// Compares the disks that two files of different formats hold, of which one may be the disk
+    /// itself.
+    fn disks(
+        &mut self,
+        path: &str,
+        (a, old): (&Container, &Node),
+        (b, new): (&Container, &Node),
+        depth: Depth,
+    ) -> Result<Opened> {
+        let format = match (a.disk(), b.disk()) {
+            (Some(_), _) => a.format,
+            (None, Some(_)) => b.format,
+            (None, None) => return Ok(Opened::No),
+        };
+        let (old, new) = (a.disk().unwrap_or(old), b.disk().unwrap_or(new));
+        let (Some(a), Some(b)) = (old.bytes(), new.bytes()) else { return Ok(Opened::No) };
+        let path = join(path, format, "disk");
+        if a.len() != b.len() {
+            let (old, new) = (a.len().to_string(), b.len().to_string());
+            self.field(&path, "size", Some(&old), Some(&new))?;
+        }
+        self.bytes(&path, (old, a), (new, b), (depth.0 + 1, depth.1))?;
+        Ok(Opened::Disks)
+    }
+
+    fn damaged(&mut self, path: &str, which: &str, error: &Error) -> Result<Opened> {
         let reason = format!("the {which} cannot be read: {error}");
         self.report(&Difference::Unreadable { path: path.to_owned(), reason })?;
-        Ok(false)
+        Ok(Opened::No)
     }
 
     fn nodes(&mut self, path: &str, a: &Container, b: &Container, depth: Depth) -> Result<()> {

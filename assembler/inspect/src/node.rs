@@ -130,6 +130,11 @@ impl std::fmt::Debug for Container {
 }
 
 impl Container {
+    /// The disk that a virtual machine's file holds.
+    pub(crate) fn disk(&self) -> Option<&Node> {
+        matches!(self.format, "qcow2" | "vmdk" | "vhd").then(|| self.nodes.first()).flatten()
+    }
+
     pub(crate) fn new(format: &'static str) -> Self {
         Self { format, fields: Vec::new(), nodes: Vec::new() }
     }
