@@ -32,11 +32,17 @@ mod ordered;
 mod parallel;
 mod path_check;
 mod scratch;
+mod sparse;
 mod time;
 
 use std::io::{self, Write};
 
 use stagex_tree::Content;
+
+/// The examples of the README, compiled and run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
 
 /// Something of a known length that can be written in one forward sweep.
 pub trait Image {

@@ -6,9 +6,10 @@ mod common;
 
 use std::{
     fs,
+    os::unix::fs::FileExt as _,
     path::Path,
     process::Command,
-    time::{Duration, UNIX_EPOCH},
+    time::{Duration, Instant, UNIX_EPOCH},
 };
 
 use common::{xattrs::*, *};
@@ -286,6 +287,23 @@ fn what_the_format_cannot_hold_is_refused_by_name() {
     let level = wrong(&|p| p.compression = Compression::Zstd { level: 23 });
     assert!(matches!(level, Error::Level { level: 23, .. }));
     assert!(matches!(wrong(&|p| p.scratch = "/nowhere".into()), Error::Scratch { .. }));
+}
+
+#[test]
+fn holes_are_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path().join("f");
+    let sparse = fs::File::create(&at).unwrap();
+    sparse.set_len(1 << 40).unwrap();
+    sparse.write_all_at(b"something", 1 << 39).unwrap();
+    let mut tree = empty();
+    let content = Content::from_file(at.as_path(), 0, 1 << 40);
+    tree.insert(path("f"), node(Kind::File(content))).unwrap();
+    let started = Instant::now();
+    let image = lay(&tree, &Params { block_size: 1 << 20, ..params() });
+    // To read a TiB takes minutes at least.
+    assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
+    assert!(image.len() < 1 << 20);
 }
 
 #[test]

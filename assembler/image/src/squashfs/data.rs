@@ -12,6 +12,7 @@ use crate::{
     index::Index,
     ordered::{self, Queue, Worker},
     scratch::Scratch,
+    sparse::Blocks,
 };
 
 /// In a block's size: it is not compressed.
@@ -181,14 +182,15 @@ impl Packer<'_> {
             self.spare.push(bytes);
             return Ok(number as u32);
         }
-        let mut reader = content.open().map_err(failed)?;
+        let mut blocks = Blocks::open(content).map_err(failed)?;
         let mut left = len;
         while left != 0 {
             let size = left.min(self.block as u64) as usize;
             let mut bytes = self.buffer();
-            read(&mut reader, size, &mut bytes).map_err(failed)?;
+            let is_hole = !blocks.next(size, &mut bytes).map_err(failed)?;
             left -= size as u64;
             if self.tail_ends && size < self.block {
+                bytes.resize(size, 0);
                 self.tail(number, &bytes)?;
                 self.spare.push(bytes);
                 break;
@@ -196,7 +198,7 @@ impl Packer<'_> {
             let slot = self.data.sizes.len();
             self.data.sizes.push(0);
             self.data.files[number].blocks += 1;
-            if is_zero(&bytes) {
+            if is_hole || is_zero(&bytes) {
                 self.data.files[number].sparse += size as u64;
                 self.spare.push(bytes);
                 continue;
