@@ -68,7 +68,7 @@ fn main() {
                     result.add(command(), scratch.path(), &place.image());
                 }
             }
-            for row in measure::rows(name, format, &results) {
+            for row in measure::rows((name, place.entries()), format, &results) {
                 println!("{row}");
                 text += &format!("{row}\n");
                 rows.push(row);
@@ -77,18 +77,40 @@ fn main() {
         println!();
         text.push('\n');
     }
+    let notes = notes(&rows);
+    println!("{notes}");
+    text += &notes;
     if let Some(path) = table {
         fs::write(path, text).unwrap();
     }
     if let Some(path) = chart {
         fs::write(path, chart::svg(&rows)).unwrap();
     }
-    failed(&rows);
 }
 
-/// Tells of each tool that needed less than ours, so that nobody has to look for it.
-fn failed(rows: &[Row]) {
+/// What is to be seen in the tables, so that nobody has to look for it: which tool took less than
+/// ours, who takes more memory than there is to be, and what a file costs in each tree.
+fn notes(rows: &[Row]) -> String {
+    let mut out = String::new();
     for row in rows.iter().filter(|row| !row.is_ours() && row.is_image() && row.cpu() < 1.0) {
-        println!("{} took less CPU time than ours: {:.2}", row.title(), row.cpu());
+        out += &format!("{} took less CPU time than ours: {:.2}\n\n", row.title(), row.cpu());
     }
+    let ours = || rows.iter().filter(|row| row.is_ours());
+    for row in ours().filter(|row| row.peak() > row.limit()) {
+        let (peak, limit) = (row.peak(), row.limit());
+        out += &format!("{} takes {peak:.0} MB of {limit:.0}\n\n", row.title());
+    }
+    let formats: Vec<&str> = ours().map(Row::format).collect();
+    let mut seen: Vec<&str> = Vec::new();
+    out += "Ours, microseconds of CPU time for each entry of a tree:\n\n";
+    for format in formats {
+        if seen.contains(&format) {
+            continue;
+        }
+        seen.push(format);
+        let costs = ours().filter(|row| row.format() == format).map(Row::per_entry);
+        let costs: Vec<String> = costs.map(|(tree, cost)| format!("{tree} {cost:.1}")).collect();
+        out += &format!("- {format}: {}\n", costs.join(", "));
+    }
+    out
 }

@@ -80,6 +80,8 @@ impl fmt::Display for Spread {
 /// What a table and a chart say of one writer.
 pub struct Row {
     tree: String,
+    /// Entries of the tree.
+    entries: usize,
     format: String,
     writer: String,
     seconds: Spread,
@@ -108,6 +110,24 @@ impl Row {
         self.cpu.ends()
     }
 
+    /// Megabytes that it may take: 50, and 1 KB for each entry.
+    pub fn limit(&self) -> f64 {
+        50.0 + self.entries as f64 / 1000.0
+    }
+
+    pub fn peak(&self) -> f64 {
+        self.peak
+    }
+
+    pub fn format(&self) -> &str {
+        &self.format
+    }
+
+    /// The tree, and microseconds of CPU time for each of its entries.
+    pub fn per_entry(&self) -> (&str, f64) {
+        (&self.tree, self.seconds.middle() * 1e6 / self.entries as f64)
+    }
+
     pub fn title(&self) -> String {
         format!("{}, {}: {}", self.tree, self.format, self.writer)
     }
@@ -122,14 +142,15 @@ impl fmt::Display for Row {
 }
 
 /// The rows of one format, whose first writer is ours: the others are compared with it, run by run.
-pub fn rows(tree: &str, format: &str, results: &[Result]) -> Vec<Row> {
+pub fn rows(tree: (&str, usize), format: &str, results: &[Result]) -> Vec<Row> {
     let ours = &results[0];
     let row = |result: &Result| {
         let ratio = |of: fn(&Run) -> f64| {
             Spread::new(result.runs.iter().zip(&ours.runs).map(|(a, b)| of(a) / of(b)))
         };
         Row {
-            tree: tree.to_owned(),
+            tree: tree.0.to_owned(),
+            entries: tree.1,
             format: format.to_owned(),
             writer: result.writer.clone(),
             seconds: Spread::new(result.runs.iter().map(|run| run.cpu)),

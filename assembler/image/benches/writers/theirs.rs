@@ -43,6 +43,10 @@ impl Place {
         }
     }
 
+    pub fn entries(&self) -> usize {
+        self.entries
+    }
+
     pub fn about(&self) -> String {
         format!("{} entries, {:.1} MB", self.entries, self.bytes as f64 / 1e6)
     }
