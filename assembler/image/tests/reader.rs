@@ -221,6 +221,12 @@ impl<'b> Reading<'b> {
     }
 }
 
+/// Whether Linux shows a tree as it is in a format: of Rock Ridge's names it cuts those of 254 and
+/// 255 bytes short (`get_rock_ridge_filename`), which all other readers show whole.
+fn is_shown_whole(format: &str, tree: &Tree) -> bool {
+    !format.starts_with("iso") || tree.iter().all(|entry| entry.path.name().len() < 254)
+}
+
 /// Puts images on a disk, a partition each, and has all of them shown.
 fn check(images: Vec<(String, &'static str, Vec<u8>, Tree)>) {
     assert!(images.len() <= 128, "a GPT holds 128 partitions");
@@ -267,7 +273,7 @@ fn partition<'a>(name: &str, content: &'a dyn Image) -> disk::Partition<'a> {
 fn linux_shows_every_shape_in_every_format() {
     let mut images = Vec::new();
     for (shape, tree) in shapes() {
-        for format in FORMATS {
+        for format in FORMATS.into_iter().filter(|format| is_shown_whole(format, &tree)) {
             if let Ok(bytes) = image(format, &tree) {
                 images.push((format!("{shape} in {format}"), format, bytes, tree.clone()));
             }
@@ -290,6 +296,9 @@ fn linux_shows_generated_trees_in_every_format() {
         for format in FORMATS {
             let holds_xattrs = ["ext4", "erofs", "squashfs"].iter().any(|f| format.starts_with(f));
             let tree = if holds_xattrs { &more } else { &tree };
+            if !is_shown_whole(format, tree) {
+                continue;
+            }
             if let Ok(bytes) = image(format, tree) {
                 images.push((format!("{number} in {format}"), format, bytes, tree.clone()));
             }

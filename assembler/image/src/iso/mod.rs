@@ -5,7 +5,8 @@
 //! EFI platform of the UEFI Specification 2.10 (13.3.2), and a GUID partition table in the system
 //! area. Directories may be deeper than ECMA-119's eight levels, as all of today's readers accept,
 //! rather than be moved about as RRIP offers. Names of the primary hierarchy are shortened to 31
-//! characters; Rock Ridge carries the true ones.
+//! characters; Rock Ridge carries the true ones. Linux alone cuts true names of 254 and 255 bytes
+//! short, whoever wrote them.
 //!
 //! # Booting
 //! The EFI boot image is a FAT volume. On a disc of 2,048-byte sectors firmware finds it through the
