@@ -31,8 +31,8 @@ use stagex_image::{
 };
 use stagex_tree::{Content, Device, Digest, Inode, Kind, Metadata, Tree, TreePath};
 
-/// How long it may take, emulated on a busy host.
-const PATIENCE: Duration = Duration::from_secs(600);
+/// How long it may take, emulated on a busy host: FAT searches a wide folder from its begin each time.
+const PATIENCE: Duration = Duration::from_secs(1800);
 /// What the machine writes down is at most as much as this.
 const OUT: u64 = 1 << 30;
 
