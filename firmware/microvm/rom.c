@@ -4,7 +4,13 @@
  * instruction. QEMU's docs/specs/fw_cfg.rst says how it hands things over, Linux's
  * Documentation/arch/x86/boot.rst how a kernel takes them.
  */
-#include <stdint.h>
+/* The compiler's own, since musl's stdint.h knows x86_64 alone, and this is built with -m32. */
+typedef __UINT8_TYPE__ uint8_t;
+typedef __UINT16_TYPE__ uint16_t;
+typedef __UINT32_TYPE__ uint32_t;
+typedef __UINT64_TYPE__ uint64_t;
+typedef __UINTPTR_TYPE__ uintptr_t;
+#define UINT64_MAX __UINT64_MAX__
 
 /* Memory below 640 KiB, by which nobody but the kernel has to abide afterwards. */
 #define PARAMETERS 0x8000u /* the kernel's, a page */
