@@ -4,6 +4,7 @@ use std::{
     fs::File,
     io::{self, ErrorKind},
     os::unix::fs::FileExt as _,
+    path::Path,
 };
 
 use rustix::{
@@ -33,15 +34,7 @@ impl<'c> Blocks<'c> {
         let source = match content.source() {
             Source::Bytes(bytes) => From::Bytes(bytes),
             Source::File { path, offset } => {
-                let opened = File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
-                let (found, file) = opened.map_err(|error| {
-                    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
-                })?;
-                if found < offset.saturating_add(len) {
-                    let message = format!("{}: the file is shorter than it was", path.display());
-                    return Err(io::Error::new(ErrorKind::UnexpectedEof, message));
-                }
-                From::File { file, offset: *offset }
+                From::File { file: open(path, *offset, len)?, offset: *offset }
             }
         };
         Ok(Self { source, at: 0, len, data: (0, 0) })
@@ -74,9 +67,21 @@ impl<'c> Blocks<'c> {
     }
 }
 
-/// The next stretch of data from `at` on in the content that begins at `offset`. A file system
-/// that knows no holes has data up to the end.
-fn data_from(file: &File, offset: u64, at: u64, len: u64) -> (u64, u64) {
+/// Opens the file of a content; errors name it, also that it has become too short.
+pub(crate) fn open(path: &Path, offset: u64, len: u64) -> io::Result<File> {
+    let opened = File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
+    let (found, file) = opened
+        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+    if found < offset.saturating_add(len) {
+        let message = format!("{}: the file is shorter than it was", path.display());
+        return Err(io::Error::new(ErrorKind::UnexpectedEof, message));
+    }
+    Ok(file)
+}
+
+/// The next stretch of data from `at` on in the content that begins at `offset`: its begin and its
+/// end, both `len` where there is none. A file system that knows no holes has data up to the end.
+pub(crate) fn data_from(file: &File, offset: u64, at: u64, len: u64) -> (u64, u64) {
     let begin = match seek(file, SeekFrom::Data(offset + at)) {
         Ok(data) => data.saturating_sub(offset).max(at),
         Err(Errno::NXIO) => return (len, len),

@@ -3,14 +3,11 @@
 //! What is a hole depends on the bytes alone, so that the same content gives the same volume from
 //! whatever file system it comes. Holes of the source are only skipped, since they are zeros.
 
-use std::{
-    fs::File,
-    io::{self, ErrorKind},
-    os::unix::fs::FileExt as _,
-};
+use std::{fs::File, io, os::unix::fs::FileExt as _};
 
-use rustix::fs::{SeekFrom, seek};
 use stagex_tree::{Content, Source};
+
+use crate::sparse;
 
 /// The shortest hole in bytes: shorter ones cost more in extents than they save.
 pub(super) const HOLE_MIN: u64 = 64 << 10;
@@ -40,7 +37,7 @@ pub(super) fn runs(content: &Content, block: u64) -> io::Result<Option<Box<[Run]
             let named = |error: io::Error| {
                 io::Error::new(error.kind(), format!("{}: {error}", path.display()))
             };
-            let file = File::open(path).map_err(named)?;
+            let file = sparse::open(path, *offset, len)?;
             finder.file(&file, *offset, len).map_err(named)?;
         }
     }
@@ -58,21 +55,11 @@ struct Finder {
 impl Finder {
     /// Reads the `len` bytes from `offset` on but for what the file system knows to be a hole.
     fn file(&mut self, file: &File, offset: u64, len: u64) -> io::Result<()> {
-        if file.metadata()?.len() < offset.saturating_add(len) {
-            let message = "the file is shorter than it was";
-            return Err(io::Error::new(ErrorKind::UnexpectedEof, message));
-        }
         let mut buffer = vec![0; PIECE];
         let mut at = 0;
         while at < len {
-            // A file system that knows no holes has data up to the end.
-            let data = match seek(file, SeekFrom::Data(offset + at)) {
-                Ok(data) => data.saturating_sub(offset).max(at),
-                Err(rustix::io::Errno::NXIO) => return Ok(()),
-                Err(_) => at,
-            };
-            let hole = seek(file, SeekFrom::Hole(offset + data)).unwrap_or(u64::MAX);
-            let end = hole.saturating_sub(offset).min(len).next_multiple_of(self.block).min(len);
+            let (data, hole) = sparse::data_from(file, offset, at, len);
+            let end = hole.min(len).next_multiple_of(self.block).min(len);
             at = data / self.block * self.block;
             while at < end {
                 let want = PIECE.min(usize::try_from(end - at).unwrap_or(PIECE));
