@@ -12,10 +12,11 @@ running_slot() {
     sed -n 's/^PARTNAME=root-.*\([ab]\)$/\1/p' "/sys/class/block/$(find_root)/uevent"
 }
 
-# Mounts the EFI system partition.
+# Mounts the EFI system partition. `dirsync`: what a name leads to is on the disk before
+# the blocks that it led to are free.
 mount_esp() {
     mkdir -p /run/esp
-    mount -t vfat -o nosuid,nodev,noexec "$(partition esp)" /run/esp
+    mount -t vfat -o nosuid,nodev,noexec,dirsync "$(partition esp)" /run/esp
 }
 
 # At the start, before anything else can go wrong: goes back where it takes too long.
@@ -45,7 +46,7 @@ end_trial() {
         say "slot $slot did not come up: this is slot $(running_slot), as before"
         ends=yes
     elif is_reachable && [ -s "$next" ]; then
-        # One sector with the name of both changes: whole or not, whenever the power goes.
+        # The firmware finds the one or the other, whenever the power goes.
         for uki in /run/esp/EFI/BOOT/BOOT*.EFI; do
             mv -f "$next" "$uki"
         done
