@@ -20,7 +20,21 @@ start_ssh() {
         await_keys &
     fi
     serve_ssh &
-    say ready
+    if is_reachable; then
+        say ready
+    else
+        say "SSH does not answer"
+    fi
+}
+
+# Waits until something listens on SSH's port, 22, and not long.
+is_reachable() {
+    left=60
+    until grep -Eq '^ *[0-9]+: [0-9A-F]+:0016 [0-9A-F]+:0000 0A ' /proc/net/tcp /proc/net/tcp6; do
+        [ $left -gt 0 ] || return 1
+        left=$((left - 1))
+        sleep 1
+    done
 }
 
 # Whole or not there, whenever the power goes.

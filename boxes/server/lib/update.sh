@@ -61,13 +61,3 @@ end_trial() {
     [ $ends = no ] || rm -f "$UPDATE/slot"
     sync
 }
-
-# Waits until something listens on SSH's port, 22, and not long.
-is_reachable() {
-    left=60
-    until grep -Eq '^ *[0-9]+: [0-9A-F]+:0016 [0-9A-F]+:0000 0A ' /proc/net/tcp /proc/net/tcp6; do
-        [ $left -gt 0 ] || return 1
-        left=$((left - 1))
-        sleep 1
-    done
-}
