@@ -29,6 +29,11 @@ impl Result {
         Self { writer: writer.to_owned(), runs: Vec::new(), size: 0 }
     }
 
+    /// The most seconds that a run has taken so far.
+    pub fn longest(&self) -> f64 {
+        self.runs.iter().map(|run| run.wall).fold(0.0, f64::max)
+    }
+
     /// Runs a command that writes `image`, and measures it by GNU time.
     pub fn add(&mut self, command: Command, scratch: &Path, image: &Path) {
         let report = scratch.join("time");
