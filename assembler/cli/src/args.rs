@@ -280,6 +280,13 @@ pub(crate) struct Check {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+What lies in folders of local sources is copied into the cache as well, so that the folder `sources`
+of the cache is all that a machine without a network needs.
+
+Examples:
+  stagex fetch
+  stagex fetch airgap user-gnupg")]
 pub(crate) struct Fetch {
     /// Packages or boxes [default: all of the project]
     #[arg(value_name = "NAME")]

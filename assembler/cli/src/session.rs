@@ -35,20 +35,23 @@ pub(crate) struct Session {
 impl Session {
     /// Reads the project and opens the store; from here on Ctrl-C stops what runs.
     pub(crate) fn open(global: &Global) -> Result<Self, Failure> {
-        Self::open_with(global, None)
+        Self::open_with(global, |_| {})
     }
 
     /// The same, with the store in another folder of caches.
     pub(crate) fn open_at(global: &Global, cache: &Path) -> Result<Self, Failure> {
-        Self::open_with(global, Some(cache))
+        Self::open_with(global, |config| cache.clone_into(&mut config.cache))
     }
 
-    fn open_with(global: &Global, cache: Option<&Path>) -> Result<Self, Failure> {
+    /// The same, to gather sources in the cache: also what lies in folders of local ones.
+    pub(crate) fn open_gathering(global: &Global) -> Result<Self, Failure> {
+        Self::open_with(global, |config| config.sources.copy_local = true)
+    }
+
+    fn open_with(global: &Global, change: impl FnOnce(&mut Config)) -> Result<Self, Failure> {
         let project = Project::load(global)?;
         let mut config = Config::load(global)?.with_mirrors(&project.workspace.mirrors);
-        if let Some(cache) = cache {
-            config.cache = cache.to_owned();
-        }
+        change(&mut config);
         let store = open_store(&config)?;
         let jobs = match global.jobs {
             Some(jobs) => usize::from(jobs),

@@ -2,8 +2,9 @@
 
 use std::{
     collections::BTreeMap,
+    fs::File,
     io::{self, Read, Seek, SeekFrom, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -31,6 +32,8 @@ pub struct Options {
     pub cache: PathBuf,
     /// Folders of local files or mirror trees, tried before any network. Never written to.
     pub local: Vec<PathBuf>,
+    /// Copy what lies in a local folder into the cache, in place of using it where it lies.
+    pub copy_local: bool,
     /// Local clones that stand for repositories on a forge.
     pub clones: Vec<GitClone>,
     /// Where schemes lie.
@@ -51,6 +54,7 @@ impl Options {
         Self {
             cache: cache.into(),
             local: Vec::new(),
+            copy_local: false,
             clones: Vec::new(),
             mirrors: Mirrors::new(),
             offline: false,
@@ -107,6 +111,7 @@ impl Fetcher {
     }
 
     /// Brings all `requests` into the cache, several at once, and gives their paths by digest.
+    /// What lies in a local folder is used there, unless [`Options::copy_local`] says otherwise.
     ///
     /// All are tried even where one fails; the errors come in the order of the requests.
     pub fn fetch(
@@ -158,11 +163,12 @@ impl Fetcher {
             observer.finished(&request.file, false);
             return Ok(path);
         }
-        if let Some(path) = job.find_local() {
+        let local = job.find_local();
+        if let (Some(path), false) = (&local, self.options.copy_local) {
             observer.finished(&request.file, false);
-            return Ok(path);
+            return Ok(path.clone());
         }
-        let path = job.fill_cache()?;
+        let path = job.fill_cache(local.as_deref())?;
         observer.finished(&request.file, true);
         Ok(path)
     }
@@ -190,7 +196,7 @@ impl Job<'_> {
         self.attempts.push(attempt);
     }
 
-    /// A file in a local folder is used where it lies, without a copy.
+    /// The file in a local folder that has the right bytes.
     fn find_local(&mut self) -> Option<PathBuf> {
         let request = self.request;
         let hex = request.digest.hex();
@@ -199,7 +205,7 @@ impl Job<'_> {
                 if !place.is_file() {
                     continue;
                 }
-                let found = std::fs::File::open(&place).and_then(Digest::of_reader);
+                let found = File::open(&place).and_then(Digest::of_reader);
                 let cause = match found {
                     Ok((found, _)) if found == request.digest => return Some(place),
                     Ok((found, _)) => Cause::Mismatch { expected: request.digest, found },
@@ -211,14 +217,19 @@ impl Job<'_> {
         None
     }
 
-    fn fill_cache(&mut self) -> Result<PathBuf, Error> {
+    /// Brings the source into the cache: from `local` if it is given, else from its mirrors.
+    fn fill_cache(&mut self, local: Option<&Path>) -> Result<PathBuf, Error> {
         let mut partial = self.fetcher.cache.partial(&self.request.digest)?;
         // Another process may have brought it while this one waited for the lock.
         if let Some(path) = self.fetcher.cache.get(&self.request.digest)? {
             partial.discard()?;
             return Ok(path);
         }
-        let found = self.fill_from_mirrors(&mut partial);
+        let copied = local.map_or(Ok(false), |local| self.fill_from_file(local, &mut partial));
+        let found = match copied {
+            Ok(false) => self.fill_from_mirrors(&mut partial),
+            copied => copied,
+        };
         if matches!(found, Ok(true)) {
             return partial.keep();
         }
@@ -234,6 +245,24 @@ impl Job<'_> {
             attempts: std::mem::take(&mut self.attempts),
             offline: self.fetcher.options.offline,
         })
+    }
+
+    /// Copies a local file; false where it has changed since it was looked at, or cannot be read.
+    fn fill_from_file(&mut self, local: &Path, partial: &mut Partial) -> Result<bool, Error> {
+        partial.restart()?;
+        let opened = File::open(local).and_then(|file| Ok((file.metadata()?.len(), file)));
+        let cause = match opened {
+            Ok((len, mut file)) => {
+                match self.receive(&mut file, Sha256::new(), 0, Some(len), partial)? {
+                    End::Right => return Ok(true),
+                    End::Broken(cause) => cause,
+                }
+            }
+            Err(error) => Cause::Io { error },
+        };
+        self.give_up(local.display().to_string(), cause);
+        partial.restart()?;
+        Ok(false)
     }
 
     /// Tries all addresses in turn; false where none has the right bytes.

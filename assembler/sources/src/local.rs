@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use crate::Address;
 
 /// The places in `folder` where the source could lie, in the order to look: by its digest, as the
-/// cache of another machine or user has it, by its file name, and by its address as in a mirror tree (`pool/main/…`, with or without the scheme or
-/// host as first folder).
+/// sources of another machine's cache or that whole cache have it, by its file name, and by its
+/// address as in a mirror tree (`pool/main/…`, with or without the scheme or host as first folder).
 pub(crate) fn places(folder: &Path, file: &str, hex: &str, addresses: &[String]) -> Vec<PathBuf> {
-    let mut places = vec![folder.join(hex), folder.join(&hex[..2]).join(hex)];
+    let below = Path::new(&hex[..2]).join(hex);
+    let mut places =
+        vec![folder.join(hex), folder.join(&below), folder.join("sources").join(&below)];
     let mut add = |relative: &str| {
         let safe = !relative.is_empty()
             && relative.split('/').all(|part| !matches!(part, "" | "." | ".."));
@@ -60,6 +62,7 @@ mod tests {
             [
                 "/m/0123",
                 "/m/01/0123",
+                "/m/sources/01/0123",
                 "/m/a.tar",
                 "/m/pool/a_1.orig.tar",
                 "/m/debian/pool/a_1.orig.tar",

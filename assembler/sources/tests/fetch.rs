@@ -228,6 +228,37 @@ fn offline_uses_folders_and_never_the_network() {
 }
 
 #[test]
+fn what_lies_in_a_folder_is_copied_where_that_is_asked_for() {
+    let (server, folder) = (Server::start(), tempfile::tempdir().unwrap());
+    let local = folder.path().join("local");
+    fs::create_dir(&local).unwrap();
+    fs::write(local.join("file.tar"), body()).unwrap();
+    let gather = Options { local: vec![local.clone()], copy_local: true, ..options(folder.path()) };
+    let wanted = request(&[server.url("good")]);
+    // What a download left of it is no hindrance.
+    let partial = folder.path().join("cache/partial");
+    fs::create_dir_all(&partial).unwrap();
+    fs::write(partial.join(wanted.digest.hex()), b"a part").unwrap();
+    let path = run(gather.clone(), &wanted).unwrap();
+    assert!(path.starts_with(folder.path().join("cache")), "{path:?}");
+    assert_eq!(fs::read(&path).unwrap(), body());
+    assert_eq!(partials(folder.path()), 0);
+    assert!(server.requests.lock().unwrap().is_empty());
+    // The sources of another cache are such a folder, and so is that cache.
+    let carried = folder.path().join("carried");
+    fs::create_dir(&carried).unwrap();
+    fs::rename(folder.path().join("cache"), carried.join("sources")).unwrap();
+    for (number, local) in [carried.join("sources"), carried].into_iter().enumerate() {
+        let cache = folder.path().join(number.to_string());
+        let options = Options { cache: cache.clone(), local: vec![local], ..gather.clone() };
+        let copied = run(options, &wanted).unwrap();
+        assert!(copied.starts_with(&cache), "{copied:?}");
+        assert_eq!(fs::read(copied).unwrap(), body());
+    }
+    assert!(server.requests.lock().unwrap().is_empty());
+}
+
+#[test]
 fn a_git_clone_stands_for_its_forge() {
     let folder = tempfile::tempdir().unwrap();
     let work = folder.path().join("work");

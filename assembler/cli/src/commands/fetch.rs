@@ -12,7 +12,7 @@ use crate::{
 };
 
 pub(crate) fn run(global: &Global, args: &Fetch) -> Result<ExitCode, Failure> {
-    let session = Session::open(global)?;
+    let session = Session::open_gathering(global)?;
     let project = &session.project;
     let mut targets = targets(project, &args.names)?;
     if args.names.is_empty() {

@@ -14,7 +14,7 @@ use std::{
 use rustix::process::Signal;
 use stagex_tree::Digest;
 
-use crate::support::{Project, Running, eventually, source, source_from};
+use crate::support::{Project, Running, eventually, run, source, source_from};
 
 /// A package of one file.
 const COPY: &str = "FROM scratch\nADD fetch/data.bin /\n";
@@ -93,6 +93,45 @@ fn without_the_network_a_source_comes_from_a_folder() {
     // And with the folder gone: the store knows the step.
     project.stagex(["--offline", "build", "core-app"]).code(0);
     project.stagex(["--sources", "/nowhere", "build", "core-app"]).code(2).says(&["/nowhere"]);
+}
+
+#[test]
+fn fetch_brings_what_lies_in_a_folder_into_the_cache_too() {
+    let project = Project::new();
+    let address = "https://no.invalid/data.bin";
+    project.package("app", &source_from("data", "data.bin", b"bytes", address), COPY);
+    let stick = project.folder().join("stick");
+    fs::create_dir(&stick).unwrap();
+    fs::write(stick.join("data.bin"), "something else").unwrap();
+    let fetch = || {
+        let mut command = project.command(["--offline", "fetch"]);
+        run(command.env("STAGEX_SOURCES", &stick))
+    };
+    let wanted = Digest::of(b"bytes").hex();
+    fetch().code(3).says(&["cannot fetch data.bin", "data.bin: "]);
+    assert!(project.cached_sources().iter().all(|path| !path.ends_with(&wanted)));
+    fs::write(stick.join("data.bin"), "bytes").unwrap();
+    let ended = fetch().code(0);
+    assert_eq!(ended.stdout, "2 sources are in the cache, 1 of them new\n");
+    let found: Vec<String> = project.cached_sources();
+    assert_eq!(found.iter().filter(|path| path.ends_with(&wanted)).count(), 1, "{found:?}");
+    assert_eq!(fetch().code(0).stdout, "2 sources are in the cache, 0 of them new\n");
+
+    // The cache is carried elsewhere; the mirror and the stick are not.
+    let carried = project.folder().join("carried");
+    fs::rename(&project.cache, &carried).unwrap();
+    for folder in [&stick, &project.mirror] {
+        fs::remove_dir_all(folder).unwrap();
+    }
+    let sources = carried.join("sources");
+    for folder in [&carried, &sources] {
+        let folder = folder.to_str().unwrap();
+        let built = project.stagex(["--offline", "--sources", folder, "build", "core-app"]).code(0);
+        assert!(built.stdout.ends_with("core-app\n"));
+        // A build reads them where they lie.
+        assert_eq!(project.cached_sources(), Vec::<String>::new());
+        fs::remove_dir_all(&project.cache).unwrap();
+    }
 }
 
 #[test]
