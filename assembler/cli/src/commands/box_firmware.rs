@@ -106,13 +106,23 @@ pub(crate) fn has(recipe: &BoxRecipe, architecture: Architecture) -> bool {
     of_bios || recipe.firmware.contains_key(&architecture)
 }
 
-/// The box whose firmware a name like `airgap.fd` means.
-pub(crate) fn of_box(session: &Session, text: &str) -> Result<Option<String>, Failure> {
+/// The box whose firmware a name like `airgap.fd` means; an error where it has none.
+pub(crate) fn of_box(
+    session: &Session,
+    text: &str,
+    architecture: Architecture,
+) -> Result<Option<String>, Failure> {
     let Some(name) = text.strip_suffix(SUFFIX) else { return Ok(None) };
-    session.project.load_box(name).map(|_| Some(name.to_owned()))
+    if has(&session.project.load_box(name)?.recipe, architecture) {
+        return Ok(Some(name.to_owned()));
+    }
+    Err(Failure::wrong(format!(
+        "the box {name} names no firmware for {architecture}\nhelp: write {architecture} = \
+         \"firmware-edk2-{architecture}\" in its [firmware]"
+    )))
 }
 
-/// Writes the firmware of a box beside its outputs, and reports it.
+/// Writes the firmware of a box that [`has`] some beside its outputs, and reports it.
 pub(crate) fn emit(
     session: &Session,
     box_name: &str,
@@ -124,12 +134,6 @@ pub(crate) fn emit(
         Architecture::X86_64 => write_out_secure(session, &recipe, &mut seeds)?,
         _ => None,
     };
-    if uefi.is_none() && bios.is_none() {
-        return Err(Failure::wrong(format!(
-            "the box {box_name} names no firmware for {architecture}\nhelp: write \
-             {architecture} = \"firmware-edk2-{architecture}\" in its [firmware]"
-        )));
-    }
     let mut files: Vec<(&str, PathBuf)> = Vec::new();
     if let Some(Uefi { code, vars, below }) = uefi {
         files.extend([("code.fd", code), ("vars.fd", vars)]);

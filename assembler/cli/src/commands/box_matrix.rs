@@ -29,6 +29,9 @@ use crate::{
     session::Session,
 };
 
+/// What is said where no cell is asked for.
+const NOTHING: &str =
+    "nothing is left to boot\nhelp: see `stagex box list` for boxes and their outputs";
 /// How long a box may take to show what it has to, where box.toml does not say it.
 const TIMEOUT: u32 = 300;
 /// How long a box may take to draw its screen, to ask what it is asked, and to power off.
@@ -145,9 +148,7 @@ pub(crate) fn run(session: &Session, wanted: &Wanted<'_>, runs: u16) -> Result<E
         }
     }
     if cells.is_empty() && reports.is_empty() {
-        return Err(Failure::wrong(
-            "nothing is left to boot\nhelp: see `stagex box list` for boxes and their outputs",
-        ));
+        return Err(Failure::wrong(NOTHING));
     }
     let (count, unbuilt) = (cells.len(), reports.len());
     let workers = session.jobs().clamp(1, count.max(1));
@@ -186,20 +187,32 @@ fn plan(session: &Session, wanted: &Wanted<'_>) -> Result<Vec<(String, Architect
         let recipe = session.project.load_box(&name)?.recipe;
         let architectures = recipe.architectures.iter().map(|each| each.value);
         let asked = architectures.filter(|each| wanted.arch.is_none_or(|only| only == *each));
-        plan.extend(asked.map(|each| (name.clone(), each)));
+        plan.extend(asked.map(|each| (recipe.clone(), each)));
     }
-    match (wanted.name, plan.is_empty()) {
+    if let (Some(name), true) = (wanted.name, plan.is_empty()) {
         // The error names what is like it.
-        (Some(name), true) => {
-            let recipe = session.project.load_box(name)?.recipe;
-            let known: Vec<&str> = recipe.architectures.iter().map(|each| each.name()).collect();
-            Err(Failure::wrong(format!(
-                "the box {name} is not for that architecture\nhelp: its architectures are {}",
-                known.join(", ")
-            )))
-        }
-        _ => Ok(plan),
+        let recipe = session.project.load_box(name)?.recipe;
+        let known: Vec<&str> = recipe.architectures.iter().map(|each| each.name()).collect();
+        return Err(Failure::wrong(format!(
+            "the box {name} is not for that architecture\nhelp: its architectures are {}",
+            known.join(", ")
+        )));
     }
+    // Nothing is built of which nothing is booted.
+    plan.retain(|(recipe, each)| !outputs_of(recipe, *each, wanted).is_empty());
+    if plan.is_empty() {
+        return Err(Failure::wrong(NOTHING));
+    }
+    Ok(plan.into_iter().map(|(recipe, each)| (recipe.name.value, each)).collect())
+}
+
+/// The outputs of a box that are booted in any way that is asked for.
+fn outputs_of(recipe: &BoxRecipe, architecture: Architecture, wanted: &Wanted<'_>) -> Vec<Output> {
+    let has_bios = recipe.bios.is_some() && architecture == Architecture::X86_64;
+    let name = &recipe.name.value;
+    let is_booted =
+        |output: &Output| ways(*output, has_bios).iter().any(|way| is_wanted(name, way, wanted));
+    recipe.outputs.iter().map(|output| output.value).filter(is_booted).collect()
 }
 
 /// The ways of a box, each once, that are asked for.
@@ -230,13 +243,7 @@ fn prepare(
     if firmware.is_bare(architecture) {
         qemu.check(Model::Microvm).map_err(Failure::wrong)?;
     }
-    let has_bios = recipe.bios.is_some() && architecture == Architecture::X86_64;
-    let outputs: Vec<Output> = recipe
-        .outputs
-        .iter()
-        .map(|output| output.value)
-        .filter(|output| ways(*output, has_bios).iter().any(|way| is_wanted(name, way, wanted)))
-        .collect();
+    let outputs = outputs_of(&recipe, architecture, wanted);
     boxes::make(session, name, &outputs, architecture)?;
     let variables = variables(session, name, architecture)?;
     let file = folder.join("box.toml");

@@ -61,6 +61,9 @@ pub(crate) fn run(
         if !outputs.contains(&output) {
             outputs.push(output);
         }
+        if scenario.secure_boot.is_some() && recipe.secure.is_none() {
+            return Err(no_secure_boot(scenario, name));
+        }
     }
     boxes::make(session, name, &outputs, architecture)?.show()?;
     let Both { uefi, bios, .. } = box_firmware::write_out(session, name, architecture)?;
@@ -81,13 +84,7 @@ pub(crate) fn run(
         let mut uefi = uefi.clone();
         if let Some(how) = scenario.secure_boot {
             let firmware = box_firmware::write_out_secure(session, &recipe, &mut BTreeSet::new())?;
-            let firmware = firmware.ok_or_else(|| {
-                Failure::wrong(format!(
-                    "{}: the box {name} names no firmware with Secure Boot\nhelp: write secure = \
-                     \"firmware-edk2-x86_64-secure\" in its [firmware]",
-                    scenario.file.display()
-                ))
-            })?;
+            let firmware = firmware.ok_or_else(|| no_secure_boot(scenario, name))?;
             let prepared = box_secure::prepare(&firmware, &image, how, &run)?;
             (image, uefi) = (prepared.image, Some(prepared.uefi));
         }
@@ -131,6 +128,14 @@ pub(crate) fn run(
         return Err(Failure::stopped(format!("stopped; {left} scenarios were not run to the end")));
     }
     Ok(if passed == scenarios.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn no_secure_boot(scenario: &Scenario, name: &str) -> Failure {
+    Failure::wrong(format!(
+        "{}: the box {name} names no firmware with Secure Boot\nhelp: write secure = \
+         \"firmware-edk2-x86_64-secure\" in its [firmware]",
+        scenario.file.display()
+    ))
 }
 
 pub(crate) fn arch(architecture: Architecture) -> Arch {

@@ -87,7 +87,7 @@ pub(crate) fn run(
 ) -> Result<ExitCode, Failure> {
     let session = Session::open(global)?;
     let locked = box_lock::read(&session.project.root)?;
-    let mut any = false;
+    let mut plan = Vec::new();
     for each in session.project.box_names()? {
         if name.is_some_and(|name| name != each) {
             continue;
@@ -99,20 +99,26 @@ pub(crate) fn run(
             .filter(|known| name.is_some() || lock || box_lock::has(&locked, &each, *known))
             .collect();
         if !asked.is_empty() {
-            any = true;
-            verify(&session, global, &recipe, &asked, lock)?;
+            plan.push((recipe, asked));
         }
     }
     match name {
-        _ if any => Ok(ExitCode::SUCCESS),
         // The error says which boxes and architectures there are.
-        Some(name) => boxes::wanted(&session, name, arch.unwrap_or(Architecture::X86_64))
-            .map(|_| ExitCode::SUCCESS),
-        None => Err(Failure::wrong(
-            "no output of a box is locked\nhelp: lock all that there is with `stagex box verify \
-             --lock`",
-        )),
+        Some(name) if plan.is_empty() => {
+            boxes::wanted(&session, name, arch.unwrap_or(Architecture::X86_64))?;
+        }
+        None if plan.is_empty() => {
+            return Err(Failure::wrong(
+                "no output of a box is locked\nhelp: lock all that there is with `stagex box \
+                 verify --lock`",
+            ));
+        }
+        _ => {}
     }
+    for (recipe, asked) in &plan {
+        verify(&session, global, recipe, asked, lock)?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Verifies a box for some of its architectures.

@@ -30,16 +30,21 @@ pub(crate) fn run(global: &Global, command: &BoxCommand) -> Result<ExitCode, Fai
     match command {
         BoxCommand::Build { names, arch, locked } => {
             let session = Session::open(global)?;
+            // What is wrong with the last name is said before the first is built.
+            let asked: Vec<Asked> =
+                names.iter().map(|name| asked(&session, name, *arch)).collect::<Result<_, _>>()?;
             let mut digests = BTreeMap::new();
-            for name in names {
-                if let Some(name) = firmware::of_box(&session, name)? {
-                    digests.extend(firmware::emit(&session, &name, *arch)?);
-                    continue;
+            for each in asked {
+                match each {
+                    Asked::Firmware(name) => {
+                        digests.extend(firmware::emit(&session, &name, *arch)?);
+                    }
+                    Asked::Outputs(name, outputs) => {
+                        let made = make(&session, &name, &outputs, *arch)?;
+                        made.show()?;
+                        digests.extend(lock::digests(&session, &made));
+                    }
                 }
-                let (name, outputs) = wanted(&session, name, *arch)?;
-                let made = make(&session, &name, &outputs, *arch)?;
-                made.show()?;
-                digests.extend(lock::digests(&session, &made));
             }
             lock::compare(&session, &digests, *locked)
         }
@@ -68,6 +73,21 @@ pub(crate) fn run(global: &Global, command: &BoxCommand) -> Result<ExitCode, Fai
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// What a name on the command line stands for.
+enum Asked {
+    /// The firmware of a box.
+    Firmware(String),
+    /// A box and outputs of it.
+    Outputs(String, Vec<Output>),
+}
+
+fn asked(session: &Session, text: &str, architecture: Architecture) -> Result<Asked, Failure> {
+    if let Some(name) = firmware::of_box(session, text, architecture)? {
+        return Ok(Asked::Firmware(name));
+    }
+    wanted(session, text, architecture).map(|(name, outputs)| Asked::Outputs(name, outputs))
 }
 
 /// The box and the outputs that a name like `airgap` or `airgap.iso` means.

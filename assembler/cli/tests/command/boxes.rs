@@ -8,7 +8,7 @@ use std::{
 
 use rustix::process::Signal;
 
-use crate::support::{Project, Running, eventually, is_root, processes, run};
+use crate::support::{Ended, Project, Running, eventually, is_root, processes, run};
 
 const BOX: &str = r#"[box]
 name = "tiny"
@@ -185,6 +185,35 @@ fn wrong_names_and_recipes() {
     project.write("boxes/tiny/box.toml", &BOX.replace("\"uki\"", "\"ukki\""));
     let ended = project.stagex(["box", "build", "tiny.efi"]).code(2);
     ended.says(&["boxes/tiny/box.toml:5:", "ukki", "uki", "^"]);
+}
+
+#[test]
+fn a_wrong_name_among_several_is_said_before_anything_is_built() {
+    let (project, text) = two_boxes();
+    let none = |ended: Ended, wrong: &[&str]| {
+        ended.code(2).says(wrong).says_nothing_of("to build");
+        assert!(!project.root.join("out/x86_64").exists());
+        assert_eq!(project.logs(), "");
+    };
+    none(project.stagex(["box", "build", "tiny", "secnod"]), &["no box secnod", "second"]);
+    let wrong = ["the box second has no output second.iso", "second.cpio.zst"];
+    none(project.stagex(["box", "build", "tiny", "second.iso"]), &wrong);
+    let wrong = ["the box second names no firmware for x86_64", "[firmware]"];
+    none(project.stagex(["box", "build", "tiny", "second.fd"]), &wrong);
+    let text = text.replace("\"tiny\"", "\"second\"");
+    project.write("boxes/second/box.toml", &text.replace("x86_64", "arm64"));
+    let wrong = ["the box second is not for x86_64", "arm64"];
+    none(project.stagex(["box", "build", "tiny", "second"]), &wrong);
+    // The same where all that is locked, or all that can be, is put together or booted.
+    project.write("boxes/tyni/box.toml", &text.replace("x86_64", "x86-64"));
+    none(project.stagex(["box", "verify", "--lock"]), &["boxes/tyni/box.toml:4:"]);
+    none(project.stagex(["box", "test", "--all"]), &["boxes/tyni/box.toml:4:"]);
+    fs::remove_dir_all(project.root.join("boxes/tyni")).unwrap();
+    let wrong = ["nothing is left to boot", "stagex box list"];
+    none(project.stagex(["box", "test", "--all", "--only", "tiny floppy"]), &wrong);
+    let packages = ["build", "core-base", "core-bsae"];
+    none(project.stagex(packages), &["core-bsae", "core-base"]);
+    assert!(!project.root.join("out/core-base").exists());
 }
 
 #[test]
