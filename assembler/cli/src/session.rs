@@ -5,7 +5,8 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc,
     },
     thread,
     time::Duration,
@@ -24,7 +25,7 @@ pub(crate) struct Session {
     pub(crate) project: Project,
     pub(crate) store: Store,
     fetcher: Fetcher,
-    pub(crate) progress: Progress,
+    pub(crate) progress: Arc<Progress>,
     pub(crate) cancel: Cancel,
     stop: Arc<AtomicBool>,
     jobs: usize,
@@ -52,7 +53,8 @@ impl Session {
         let project = Project::load(global)?;
         let mut config = Config::load(global)?.with_mirrors(&project.workspace.mirrors);
         change(&mut config);
-        let store = open_store(&config)?;
+        let progress = Arc::new(Progress::new(global.quiet));
+        let store = open_store(&config, &progress)?;
         let jobs = match global.jobs {
             Some(jobs) => usize::from(jobs),
             None => thread::available_parallelism().map_or(1, usize::from),
@@ -64,7 +66,7 @@ impl Session {
             project,
             store,
             fetcher: Fetcher::new(config.sources),
-            progress: Progress::new(global.quiet),
+            progress,
             cancel,
             stop,
             jobs,
@@ -80,7 +82,7 @@ impl Session {
             folders: &self.project.folders,
             store: &self.store,
             fetcher: &self.fetcher,
-            observer: &self.progress,
+            observer: &*self.progress,
             cancel: self.cancel.clone(),
             stop: &self.stop,
         };
@@ -122,14 +124,51 @@ fn available_memory() -> Option<u64> {
 }
 
 /// Opens the store; where the running kernel has an id, what is made there is synced by the way.
-pub(crate) fn open_store(config: &Config) -> Result<Store, Failure> {
-    let store = Store::open(config.cache.join("store"), Normalise::default())?;
+pub(crate) fn open_store(config: &Config, progress: &Progress) -> Result<Store, Failure> {
+    let left = AtomicU64::new(0);
+    let say = || {
+        let left = left.load(Ordering::Relaxed);
+        if left != 0 {
+            let folders = if left == 1 { "folder" } else { "folders" };
+            progress.say(&format!("clearing what a stopped build left, {left} {folders}…"));
+        }
+        left != 0
+    };
+    let store = while_slow(SOON, &say, || {
+        let path = config.cache.join("store");
+        let mut clears = |count| left.store(count, Ordering::Relaxed);
+        Store::open_telling(path, Normalise::default(), &mut clears)
+    })?;
     Ok(match std::fs::read_to_string("/proc/sys/kernel/random/boot_id") {
         Ok(boot) => store.deferring(boot.trim())?,
         Err(_) => store,
     })
 }
 
+/// Does `work`, and calls `say` each time that it has gone on for `patience` longer, until that
+/// has said something.
+fn while_slow<T>(
+    patience: Duration,
+    say: &(dyn Fn() -> bool + Sync),
+    work: impl FnOnce() -> T,
+) -> T {
+    thread::scope(|scope| {
+        let (done, ended) = mpsc::channel::<()>();
+        scope.spawn(move || {
+            while ended.recv_timeout(patience) == Err(mpsc::RecvTimeoutError::Timeout) {
+                if say() {
+                    return;
+                }
+            }
+        });
+        let result = work();
+        drop(done);
+        result
+    })
+}
+
+/// What takes longer is told of, so that it does not look like a hang.
+const SOON: Duration = Duration::from_secs(1);
 /// What is said where nothing else can say it any more.
 const STOPPED: &str =
     "error: stopped; what was finished is kept, and the next run goes on from there\n";
@@ -161,4 +200,26 @@ fn watch_signals(cancel: Cancel, stop: Arc<AtomicBool>) -> Result<(), Failure> {
         }
     });
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_takes_long_is_told_of() {
+        let said = AtomicU64::new(0);
+        let say = || said.fetch_add(1, Ordering::Relaxed) == 1;
+        assert_eq!(while_slow(Duration::from_secs(3600), &say, || "quick"), "quick");
+        assert_eq!(said.load(Ordering::Relaxed), 0);
+        // Asked until there is something to say, and not again.
+        let start = std::time::Instant::now();
+        while_slow(Duration::from_millis(5), &say, || {
+            while said.load(Ordering::Relaxed) < 2 && start.elapsed() < Duration::from_secs(60) {
+                thread::sleep(Duration::from_millis(1));
+            }
+            thread::sleep(Duration::from_millis(100));
+        });
+        assert_eq!(said.load(Ordering::Relaxed), 2);
+    }
 }

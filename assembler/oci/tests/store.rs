@@ -7,7 +7,7 @@ mod common;
 use std::{fs, os::unix::fs::MetadataExt};
 
 use common::*;
-use stagex_oci::{Adopt, Image, LayerTree, Owner, StepRecord, tar::Limits};
+use stagex_oci::{Adopt, Image, LayerTree, Owner, StepRecord, Store, tar::Limits};
 use stagex_tree::{Digest, Kind};
 
 #[test]
@@ -126,4 +126,31 @@ fn steps_are_remembered_with_their_layers() {
     assert!(store.put_step(&key, &missing).is_err());
     let image = Image { layers: vec![layer.digest], ..Image::default() };
     assert_eq!(store.image_digest(&image).unwrap(), store.image_digest(&image).unwrap());
+}
+
+#[test]
+fn what_others_left_is_told_of_before_it_is_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder.path().join("store"));
+    let (normalise, tmp) = (store.normalise(), store.path().join("tmp"));
+    // Two that no longer live, of which one had begun nothing, and one that does.
+    for left in ["99998-0.lock", "99999-0.lock"] {
+        fs::write(tmp.join(left), "").unwrap();
+    }
+    for left in ["99999-0/0/upper/a", "99999-0/1/upper", "99999-0/2"] {
+        fs::create_dir_all(tmp.join(left)).unwrap();
+    }
+    let scratch = store.scratch().unwrap();
+    let mut told = Vec::new();
+    let mut open_again = || {
+        let mut clears = |count| told.push((count, tmp.join("99999-0/0/upper/a").exists()));
+        Store::open_telling(store.path(), normalise, &mut clears).unwrap()
+    };
+    drop(open_again());
+    drop(open_again());
+    assert_eq!(told, [(3, true)]);
+    assert!(scratch.path().exists());
+    drop(scratch);
+    drop(store);
+    assert_eq!(fs::read_dir(tmp).unwrap().count(), 0);
 }

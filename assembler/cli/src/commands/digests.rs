@@ -19,6 +19,7 @@ use crate::{
     commands::build::{marks, root_name},
     config::{Config, shown},
     failure::Failure,
+    progress::Progress,
     session::{Session, open_store},
 };
 
@@ -33,7 +34,7 @@ pub(crate) fn run(global: &Global, args: &Digests) -> Result<ExitCode, Failure> 
         // What lies in the ordinary store is still good to compare with.
         true => {
             let config = Config::load(global)?;
-            let kept = open_store(&config)?;
+            let kept = open_store(&config, &Progress::new(global.quiet))?;
             (Session::open_at(global, &config.cache.join(AFRESH))?, Some(kept))
         }
     };

@@ -6,13 +6,13 @@ use crate::{
     args::{Global, StoreCommand},
     config::Config,
     failure::Failure,
-    progress::mib,
+    progress::{Progress, mib},
     session::open_store,
 };
 
 pub(crate) fn run(global: &Global, command: &StoreCommand) -> Result<ExitCode, Failure> {
     let config = Config::load(global)?;
-    let mut store = open_store(&config)?;
+    let mut store = open_store(&config, &Progress::new(global.quiet))?;
     match command {
         StoreCommand::Du => {
             let usage = store.du()?;

@@ -143,8 +143,8 @@ impl Store {
     }
 
     fn gc_alone(&self, roots: &[Root]) -> Result<Freed, StoreError> {
-        let mut freed =
-            Freed { leftovers: scratch::sweep(&self.path.join("tmp")), ..Freed::default() };
+        let leftovers = scratch::sweep(&self.path.join("tmp"), &mut |_| {});
+        let mut freed = Freed { leftovers, ..Freed::default() };
         // Now that nobody else is here, what is not durable is nobody's work.
         if let Some(deferral) = &self.deferral {
             freed.steps += deferral.recover()?;

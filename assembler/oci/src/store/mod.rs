@@ -259,6 +259,16 @@ impl Store {
     ///
     /// Waits while a gc runs. What processes that no longer live left behind is removed.
     pub fn open(path: impl AsRef<Path>, normalise: Normalise) -> Result<Self, StoreError> {
+        Self::open_telling(path, normalise, &mut |_| {})
+    }
+
+    /// The same; `clears` is told how many folders others left behind before they are removed,
+    /// if there are any. Those of large builds can take a minute.
+    pub fn open_telling(
+        path: impl AsRef<Path>,
+        normalise: Normalise,
+        clears: &mut dyn FnMut(u64),
+    ) -> Result<Self, StoreError> {
         let path = path.as_ref();
         if normalise.epoch > EPOCH_MAX {
             return Err(StoreError::Epoch { epoch: normalise.epoch });
@@ -277,7 +287,7 @@ impl Store {
         let lock_path = path.join("locks/store");
         let lock = File::open(&lock_path).map_err(StoreError::at("opening", &lock_path))?;
         lock_file(&lock, FlockOperation::LockShared, &lock_path)?;
-        scratch::sweep(&path.join("tmp"));
+        scratch::sweep(&path.join("tmp"), clears);
         Ok(Self {
             deferral: None,
             path,

@@ -87,12 +87,34 @@ impl Drop for Scratch {
     }
 }
 
-/// Removes what processes that no longer live left in `tmp`; returns how many sessions went.
+/// Removes what processes that no longer live left in `tmp`; returns how many sessions went. If
+/// there is any, `clears` is told before how many folders they had made things in.
 ///
 /// What cannot be removed, as in a store that is read-only, is left for another time.
-pub(super) fn sweep(tmp: &Path) -> u64 {
+pub(super) fn sweep(tmp: &Path, clears: &mut dyn FnMut(u64)) -> u64 {
+    let dead = dead_sessions(tmp);
+    let folders = |(path, _, _): &(PathBuf, PathBuf, File)| {
+        fs::read_dir(path).map_or(0, |entries| entries.count() as u64)
+    };
+    let count: u64 = dead.iter().map(folders).sum();
+    if count != 0 {
+        clears(count);
+    }
     let mut swept = 0;
-    let Ok(entries) = fs::read_dir(tmp) else { return 0 };
+    for (path, lock_path, _lock) in dead {
+        if disk::remove_tree(&path).is_ok() {
+            let _ = fs::remove_file(&lock_path);
+            swept += 1;
+        }
+    }
+    swept
+}
+
+/// The sessions of processes that no longer live: the directory and the lock file of each, which
+/// is held from now on.
+fn dead_sessions(tmp: &Path) -> Vec<(PathBuf, PathBuf, File)> {
+    let mut dead = Vec::new();
+    let Ok(entries) = fs::read_dir(tmp) else { return dead };
     for entry in entries.flatten() {
         let lock_path = entry.path();
         if lock_path.extension().is_none_or(|extension| extension != "lock") {
@@ -104,12 +126,9 @@ pub(super) fn sweep(tmp: &Path) -> u64 {
         {
             continue;
         }
-        if disk::remove_tree(&lock_path.with_extension("")).is_ok() {
-            let _ = fs::remove_file(&lock_path);
-            swept += 1;
-        }
+        dead.push((lock_path.with_extension(""), lock_path, lock));
     }
-    swept
+    dead
 }
 
 /// Whether `path` still names the open file: a lock on a file that was removed means nothing.
