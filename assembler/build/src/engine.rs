@@ -306,14 +306,7 @@ impl<'a> Engine<'a> {
     ) -> Result<BTreeSet<String>, Vec<Error>> {
         let one = |error| vec![error];
         let (order, needs) = self.order(units).map_err(one)?;
-        let mut missing = Vec::new();
-        for unit in &order {
-            let recipe = self.recipe(unit).map_err(one)?;
-            match stage::evaluate(self, recipe, unit, Purpose::Plan).map_err(one)? {
-                Some(found) => self.put_result(unit, found.built),
-                None => missing.push(unit),
-            }
-        }
+        let missing = self.recall(&order).map_err(one)?;
         let packages: BTreeSet<&str> = order.iter().map(|unit| &unit.package[..]).collect();
         let to_build: BTreeSet<&str> = missing.iter().map(|unit| &unit.package[..]).collect();
         self.observer.planned(to_build.len(), packages.len());
@@ -380,6 +373,19 @@ impl<'a> Engine<'a> {
             errors.retain(|error| !matches!(error, Error::Cancelled));
         }
         Err(errors)
+    }
+
+    /// Looks up the results of units, of which each comes after those it needs; gives those that
+    /// are not in the store.
+    pub(crate) fn recall<'u>(&self, order: &'u [Unit]) -> Result<Vec<&'u Unit>, Error> {
+        let mut missing = Vec::new();
+        for unit in order {
+            match stage::evaluate(self, self.recipe(unit)?, unit, Purpose::Plan)? {
+                Some(found) => self.put_result(unit, found.built),
+                None => missing.push(unit),
+            }
+        }
+        Ok(missing)
     }
 
     /// The units that `units` need, themselves included, each after those it needs.

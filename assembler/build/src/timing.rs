@@ -25,6 +25,8 @@ pub struct Timing {
     pub wall: Duration,
     /// CPU time of its steps.
     pub cpu: Duration,
+    /// Whether it is built as its recipe stands; if not, nothing is known of its times.
+    pub is_built: bool,
 }
 
 /// What the stages of a build cost, each after those it waits for.
@@ -91,6 +93,11 @@ impl Timings {
         self.stages.iter().map(|stage| stage.cpu).sum()
     }
 
+    /// The stages of whose times nothing is known.
+    pub fn unknown(&self) -> impl Iterator<Item = &Timing> {
+        self.stages.iter().filter(|stage| !stage.is_built)
+    }
+
     /// A chart of the stages as SVG 1.1: a bar for each from the earliest time at which it can
     /// begin, those of the critical path in another colour. Stages too short to be seen are left
     /// out, unless they are on it.
@@ -116,9 +123,13 @@ impl Timings {
         ));
         line(format_args!("<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>"));
         line(format_args!("<text x=\"8\" y=\"20\" font-size=\"15\">{}</text>", escaped(title)));
+        let unknown = match self.unknown().count() {
+            0 => String::new(),
+            count => format!("; not built, with times unknown: {count}"),
+        };
         line(format_args!(
             "<text x=\"8\" y=\"38\">{} stages, {} of CPU time; the critical path (red) takes \
-             {}</text>",
+             {}{unknown}</text>",
             self.stages.len(),
             shown(self.cpu()),
             shown(self.critical_time())
@@ -162,13 +173,18 @@ impl Timings {
 }
 
 impl Engine<'_> {
-    /// What the stages that `targets` need cost when they were built; builds what is missing.
-    pub fn timings(&self, targets: &[String]) -> Result<Timings, Vec<Error>> {
+    /// What the stages that `targets` need cost when they were built; what is missing is built
+    /// only where `build` says so.
+    pub fn timings(&self, targets: &[String], build: bool) -> Result<Timings, Vec<Error>> {
         let one = |error| vec![error];
         let wanted = self.units_of(targets)?;
-        self.build_units(wanted.values())?;
-        self.store.settle().map_err(|error| one(error.into()))?;
         let (order, needs) = self.order(wanted.values()).map_err(one)?;
+        if build {
+            self.build_units(wanted.values())?;
+            self.store.settle().map_err(|error| one(error.into()))?;
+        } else {
+            self.recall(&order).map_err(one)?;
+        }
         let places: BTreeMap<&Unit, usize> =
             order.iter().enumerate().map(|(place, unit)| (unit, place)).collect();
         let mut stages = Vec::new();
@@ -179,7 +195,9 @@ impl Engine<'_> {
                 Some(name) => format!("{} {}", unit.package, name.value),
                 None => format!("{} {}", unit.package, unit.stage),
             };
-            let usage = self.result(unit).map(|built| built.usage).unwrap_or_default();
+            let built = self.result(unit);
+            let is_built = built.is_some();
+            let usage = built.map(|built| built.usage).unwrap_or_default();
             let needs = needs.get(unit).into_iter().flatten();
             stages.push(Timing {
                 unit: unit.clone(),
@@ -187,6 +205,7 @@ impl Engine<'_> {
                 needs: needs.filter_map(|need| places.get(need).copied()).collect(),
                 wall: usage.wall,
                 cpu: usage.cpu,
+                is_built,
             });
         }
         Ok(Timings { stages })
@@ -292,6 +311,7 @@ mod tests {
             needs: needs.to_vec(),
             wall: Duration::from_secs(*seconds),
             cpu: Duration::from_secs(2 * seconds),
+            is_built: true,
         });
         Timings { stages: stages.collect() }
     }
@@ -334,9 +354,12 @@ mod tests {
         assert!(svg.contains("A &amp; B") && svg.contains("first &lt;&amp;&quot;?&gt;"), "{svg}");
         assert!(svg.contains("the critical path (red) takes 1:01:40"), "{svg}");
         assert_eq!(svg.matches("fill=\"#c33\"").count(), 2);
-        assert!(!svg.contains("instant"));
+        assert!(!svg.contains("instant") && !svg.contains("unknown"));
         assert_eq!(svg, all.to_svg("A & B"));
         assert!(!Timings::default().to_svg("nothing").contains("NaN"));
+        all.stages[2].is_built = false;
+        assert_eq!(all.unknown().map(|stage| &stage.name[..]).collect::<Vec<_>>(), ["instant"]);
+        assert!(all.to_svg("A").contains("; not built, with times unknown: 1<"));
     }
 
     #[test]

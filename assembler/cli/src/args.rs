@@ -296,15 +296,20 @@ pub(crate) struct Fetch {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The chart is an SVG file. It shows each stage at the earliest time at which it can begin, by what
-its steps took when they ran, whenever that was. What was not built yet is built first.
+its steps took when they ran, whenever that was. What is not built as its recipe stands has no times
+and is listed, unless --build builds it first. Of a box it shows what `stagex box build` needs of it.
 
 Examples:
   stagex report airgap
+  stagex report airgap --build
   stagex report user-gnupg --output gnupg.svg")]
 pub(crate) struct Report {
     /// Packages or boxes
     #[arg(required = true, value_name = "NAME")]
     pub(crate) names: Vec<String>,
+    /// Build what is missing first
+    #[arg(long)]
+    pub(crate) build: bool,
     /// Where the chart goes [default: out/report.svg]
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) output: Option<PathBuf>,

@@ -1,12 +1,17 @@
 //! `stagex report`.
 
-use std::{collections::BTreeSet, process::ExitCode};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::ExitCode,
+    time::Duration,
+};
 
-use stagex_build::timing::shown;
+use stagex_build::timing::{Timings, shown};
+use stagex_recipe::boxes::Architecture;
 
 use crate::{
     args::{Global, Report},
-    commands::fetch,
+    commands::boxes,
     config,
     failure::Failure,
     session::Session,
@@ -14,9 +19,37 @@ use crate::{
 
 pub(crate) fn run(global: &Global, args: &Report) -> Result<ExitCode, Failure> {
     let session = Session::open(global)?;
-    let targets: BTreeSet<String> = fetch::targets(&session.project, &args.names)?;
+    let is_box = session.project.box_names()?;
+    let is_box = |name: &String| is_box.contains(name);
+    let mut targets = BTreeSet::new();
+    for name in &args.names {
+        if is_box(name) {
+            boxes::wanted(&session, name, args.arch)?;
+            let recipe = session.project.load_box(name)?.recipe;
+            targets.extend(stagex_boxes::needed_packages(&recipe, args.arch));
+        } else {
+            targets.insert(name.clone());
+        }
+    }
     let targets: Vec<String> = targets.into_iter().collect();
-    let timings = session.engine(args.arch)?.timings(&targets)?;
+    let timings = session.engine(args.arch)?.timings(&targets, args.build)?;
+    if timings.unknown().next().is_some() && timings.critical_time() == Duration::ZERO {
+        let build = |name: &String| {
+            let command = if is_box(name) { "box build" } else { "build" };
+            let arch = match args.arch {
+                Architecture::X86_64 => String::new(),
+                other => format!(" --arch {other}"),
+            };
+            format!("`stagex {command} {name}{arch}`")
+        };
+        let commands: Vec<String> = args.names.iter().map(build).collect();
+        return Err(Failure::failed(format!(
+            "nothing of {} is built as its recipe stands, and there is nothing to report\nhelp: \
+             run {} first, or `stagex report --build`",
+            args.names.join(", "),
+            commands.join(" and ")
+        )));
+    }
     let default = session.project.out().join("report.svg");
     let path = args.output.as_deref().unwrap_or(&default);
     let title = format!("What {} takes to build for {}", args.names.join(", "), args.arch);
@@ -35,5 +68,23 @@ pub(crate) fn run(global: &Global, args: &Report) -> Result<ExitCode, Failure> {
         timings.stages.len(),
         config::shown(path)
     );
+    show_unknown(&timings);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Lists what has no times, a line for each package.
+fn show_unknown(timings: &Timings) {
+    let mut packages: BTreeMap<&str, usize> = BTreeMap::new();
+    for stage in timings.unknown() {
+        *packages.entry(&stage.unit.package).or_default() += 1;
+    }
+    if packages.is_empty() {
+        return;
+    }
+    println!(
+        "stages that are not built as their recipes stand, with times unknown (--build builds them):"
+    );
+    for (package, count) in packages {
+        println!("{count:>10} of {package}");
+    }
 }

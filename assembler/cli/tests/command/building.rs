@@ -214,10 +214,16 @@ fn a_report_draws_what_took_how_long() {
          FROM stagex/core-base AS quick\nRUN echo y > /y\n\
          FROM scratch\nCOPY --from=slow /x /\nCOPY --from=quick /y /\n",
     );
-    // What is missing is built first; what was built says what it took then.
-    for chart in ["one.svg", "two.svg"] {
+    // Nothing is built that nobody asked for.
+    let ended = project.stagex(["report", "core-app"]).code(1);
+    ended.says(&["`stagex build core-app`", "--build"]).says_nothing_of("to build");
+    assert_eq!(project.logs(), "");
+    // With --build what is missing is; what was built says what it took then.
+    for (chart, build) in [("one.svg", "--build"), ("two.svg", "--quiet")] {
         let place = project.folder().join(chart);
-        let ended = project.stagex(["report", "core-app", "-o", place.to_str().unwrap()]).code(0);
+        let place_text = place.to_str().unwrap();
+        let ended = project.stagex(["report", "core-app", build, "-o", place_text]).code(0);
+        assert!(!ended.stdout.contains("unknown"), "{}", ended.stdout);
         let path: Vec<&str> = ended.stdout.lines().filter(|line| line.contains(" wall ")).collect();
         assert!(path.last().unwrap().ends_with("core-app slow"), "{}", ended.stdout);
         assert!(!ended.stdout.contains("core-app quick"), "{}", ended.stdout);
@@ -227,6 +233,19 @@ fn a_report_draws_what_took_how_long() {
     let read = |name: &str| fs::read_to_string(project.folder().join(name)).unwrap();
     assert_eq!(read("one.svg"), read("two.svg"));
     project.stagex(["report", "core-bsae"]).code(2).says(&["core-base"]);
+
+    // What changed since is told of, and what rests on it.
+    let path = project.root.join("core/app/Containerfile");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("echo y", "echo z")).unwrap();
+    let place = project.folder().join("three.svg");
+    let ended = project.stagex(["report", "core-app", "-o", place.to_str().unwrap()]).code(0);
+    assert!(ended.stdout.contains("core-app slow"), "{}", ended.stdout);
+    let said = "\nstages that are not built as their recipes stand, with times unknown";
+    assert!(ended.stdout.contains(said), "{}", ended.stdout);
+    assert!(ended.stdout.ends_with("\n         2 of core-app\n"), "{}", ended.stdout);
+    assert!(read("three.svg").contains("not built, with times unknown: 2"));
+    ended.says_nothing_of("to build").says_nothing_of("RUN");
 }
 
 #[test]
