@@ -7,7 +7,7 @@ use std::{
 
 use stagex_oci::Store;
 use stagex_recipe::{
-    Spanned,
+    Document, Spanned,
     boxes::{Architecture, BoxFile, BoxRecipe, Disk, FileContent, Output, RootFs},
 };
 use stagex_tree::{Content, Digest, Inode, Kind, Metadata, Tree, TreePath};
@@ -25,7 +25,7 @@ const BIOS_BOOT: &str = "firmware-bios-boot";
 const BIOS_MBR_PATH: &str = "usr/lib/stagex/bios-mbr.bin";
 const BIOS_LOADER_PATH: &str = "usr/lib/stagex/bios-boot.bin";
 /// Where a kernel package has its kernel, and what it is called.
-const KERNEL_PATH: &str = "boot/vmlinuz";
+pub(crate) const KERNEL_PATH: &str = "boot/vmlinuz";
 const KERNEL_RELEASE_PATH: &str = "boot/release";
 const KERNEL_CONFIG_PATH: &str = "boot/config";
 /// The file in a box that says which box it is.
@@ -117,6 +117,8 @@ pub struct Parts<'a> {
 /// A box whose files are all known.
 #[derive(Debug)]
 pub struct Composition {
+    /// box.toml, for errors.
+    pub(crate) document: Document,
     pub(crate) name: String,
     pub(crate) version: String,
     pub(crate) architecture: Architecture,
@@ -193,6 +195,7 @@ impl Composition {
         let digest =
             digest(&rootfs, &kernel, &stub, &cmdline, bios.as_ref()).map_err(read_error)?;
         let mut composition = Self {
+            document: recipe.document.clone(),
             name: recipe.name.value.clone(),
             version: recipe.version.clone(),
             architecture: *architecture,
@@ -294,7 +297,12 @@ impl Parts<'_> {
     }
 }
 
-fn file_of(tree: &Tree, package: &str, path: &str, what: &'static str) -> Result<Content, Error> {
+pub(crate) fn file_of(
+    tree: &Tree,
+    package: &str,
+    path: &str,
+    what: &'static str,
+) -> Result<Content, Error> {
     let path = TreePath::new(path)?;
     tree.get(&path).and_then(|entry| entry.inode.content()).cloned().ok_or_else(|| Error::Missing {
         package: package.to_owned(),

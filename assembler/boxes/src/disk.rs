@@ -18,7 +18,7 @@ use crate::{Composition, Error, Writer, bios::BiosCode, file::write_scratch};
 /// What stays free in a root file system that can be written to, where its size is not given.
 const ROOM: u64 = 64 << 20;
 /// What a second place for the root file system is called behind its name, and the first.
-const SLOTS: [&str; 2] = ["-a", "-b"];
+pub(crate) const SLOTS: [&str; 2] = ["-a", "-b"];
 
 /// Where on an EFI system partition the UKI lies that finds the root file system in the second
 /// place. Firmware starts it only when it is told to: what is in that place may be nothing.
@@ -70,7 +70,8 @@ impl Composition {
             RootFormat::Initramfs => return Ok(None),
             RootFormat::Ext4 => {
                 let params = self.ext4_params(seed, epoch);
-                Box::new(ext4::layout(&self.rootfs, &params).map_err(Error::Ext4)?)
+                let laid = ext4::layout(&self.rootfs, &params);
+                Box::new(laid.map_err(|error| self.explain_ext4(error))?)
             }
             RootFormat::Erofs => {
                 let label = "root".to_owned();
@@ -151,7 +152,7 @@ impl Composition {
         let given = self.disk.partitions.iter().find(|each| each.role == Role::Root);
         let is_read_only = self.rootfs_plan.verity;
         ext4::Params {
-            size: match given.and_then(|partition| partition.size) {
+            size: match given.and_then(DiskPartition::bytes) {
                 _ if is_read_only => ext4::Size::Minimum,
                 Some(size) => ext4::Size::Exact(size),
                 None => ext4::Size::Free(ROOM),
@@ -228,7 +229,7 @@ impl Writer<'_> {
         }
         let of_esp = composition.disk.partitions.iter().find(|each| each.role == Role::Esp);
         let mut esp_params = self.disk_fat_params();
-        if let Some(size) = of_esp.and_then(|esp| esp.size) {
+        if let Some(size) = of_esp.and_then(DiskPartition::bytes) {
             // Smaller clusters where the volume is too small for FAT32 with the usual ones.
             (esp_params.size, esp_params.cluster) = (Some(size), None);
         }
@@ -274,21 +275,21 @@ impl Writer<'_> {
         // Where the ESP lies is known when all is laid out, and is then written into it.
         let places = OnceLock::new();
         let mut params = disk::Params {
-            size: composition.disk.size,
+            size: composition.disk.bytes(),
             ..disk::Params::new(*composition.digest())
         };
         let esp = fat::layout(&tree, &esp_params).map_err(|error| match error {
-            // In the words of box.toml, with what would do.
-            fat::Error::TooSmall { size, .. } => {
+            fat::Error::TooSmall { .. } => {
                 let params = fat::Params { size: None, cluster: None, ..self.disk_fat_params() };
                 let needed = fat::layout(&tree, &params).map_or(0, |esp| esp.len());
-                Error::EspTooSmall { size: size >> 20, needed: needed.div_ceil(1 << 20) }
+                composition.explain_esp(error, needed)
             }
             error => Error::Fat(error),
         })?;
         let unset = code.map(BiosCode::unset);
         partitions(&esp, unset.as_ref(), &mut |all| {
-            let laid = disk::layout(all, &params).map_err(Error::Disk)?;
+            let laid =
+                disk::layout(all, &params).map_err(|error| composition.explain_disk(error))?;
             let first = |wanted: &dyn Fn(&gpt::Entry) -> bool| {
                 laid.entries().iter().find(|entry| wanted(entry)).map_or(0, |entry| entry.first)
             };
@@ -308,7 +309,8 @@ impl Writer<'_> {
         let mut then = Some(then);
         let mut result = None;
         partitions(&esp, set.as_ref(), &mut |all| {
-            let laid = disk::layout(all, &params).map_err(Error::Disk)?;
+            let laid =
+                disk::layout(all, &params).map_err(|error| composition.explain_disk(error))?;
             if let Some(then) = then.take() {
                 result = Some(then(&laid)?);
             }
@@ -329,7 +331,7 @@ impl Composition {
         for each in self.disk.partitions.iter().filter(|each| each.ext4) {
             let what = format!("empty file system of {}", each.name);
             let params = ext4::Params {
-                size: each.size.map_or(ext4::Size::Free(ROOM), ext4::Size::Exact),
+                size: each.bytes().map_or(ext4::Size::Free(ROOM), ext4::Size::Exact),
                 seed: Some(identity::derive(&self.digest, &what)),
                 ..ext4::Params::new(each.role.name(), i64::try_from(self.epoch).unwrap_or(i64::MAX))
             };
@@ -355,7 +357,7 @@ impl Composition {
             kind: self.kind(each.role),
             name: each.name.clone(),
             content,
-            size: each.size,
+            size: each.bytes(),
             guid: guids.first().copied(),
             attributes: if read_only { attribute("read-only") } else { 0 },
             in_mbr: false,
@@ -366,7 +368,7 @@ impl Composition {
         let second = disk::Partition {
             name: format!("{}{}", each.name, SLOTS[1]),
             content: nothing,
-            size: Some(each.size.unwrap_or(content.len())),
+            size: Some(each.bytes().unwrap_or(content.len())),
             guid: guids.get(1).copied(),
             attributes: first.attributes | attribute("no-auto"),
             ..first

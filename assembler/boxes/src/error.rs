@@ -64,17 +64,6 @@ pub enum Error {
     /// The EFI system partition cannot be made.
     #[error("EFI system partition: {0}")]
     Fat(fat::Error),
-    /// The EFI system partition does not hold what is to be on it.
-    #[error(
-        "the EFI system partition is too small with {size} MiB: write size = \"{needed}M\" or more \
-         for the partition of role `esp`, or drop its `size`"
-    )]
-    EspTooSmall {
-        /// The size given, in MiB.
-        size: u64,
-        /// The least that holds it, in MiB.
-        needed: u64,
-    },
     /// The ISO image cannot be made.
     #[error("ISO image: {0}")]
     Iso(iso::Error),

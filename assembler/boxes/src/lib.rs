@@ -16,6 +16,7 @@ mod initramfs;
 mod kept;
 mod oci;
 mod output;
+mod room;
 mod stamp;
 
 pub use compose::{
@@ -25,4 +26,5 @@ pub use error::Error;
 pub use file::{aside, write_aside};
 pub use firmware::{BiosFirmware, Firmware};
 pub use output::{Writer, Written, suffix, suffixes};
+pub use room::{check_esp, has_sized_esp};
 pub use stamp::{Stamp, digest_of_box, fresh};

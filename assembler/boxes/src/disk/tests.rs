@@ -9,7 +9,10 @@ use std::{
 
 use stagex_image::uki::PeImage;
 use stagex_oci::{Normalise, Store};
-use stagex_recipe::boxes::{Disk, RootFs};
+use stagex_recipe::{
+    Document, Span, Spanned,
+    boxes::{Disk, RootFs},
+};
 use stagex_tree::{Digest, Inode, Kind, Metadata, Tree};
 
 use super::*;
@@ -70,6 +73,7 @@ pub(crate) fn composition(format: RootFormat, verity: bool, disk: Disk) -> Compo
     let big = (0..500_000_u32).flat_map(u32::to_le_bytes).collect();
     rootfs.insert(TreePath::new("big").unwrap(), file(big)).unwrap();
     Composition {
+        document: Document::new("box.toml", "[box]\n"),
         name: "tiny".to_owned(),
         version: "1".to_owned(),
         architecture: Architecture::X86_64,
@@ -91,7 +95,12 @@ pub(crate) fn composition(format: RootFormat, verity: bool, disk: Disk) -> Compo
 }
 
 fn partition(role: Role, size: Option<u64>) -> DiskPartition {
-    DiskPartition { role, name: role.name().to_owned(), size, ext4: false }
+    DiskPartition { role, name: role.name().to_owned(), size: size.map(given), ext4: false }
+}
+
+/// A size as box.toml gives it.
+fn given(bytes: u64) -> Spanned<u64> {
+    Spanned::new(bytes, Span::new(1, 4))
 }
 
 /// An empty store.
@@ -170,7 +179,7 @@ fn a_root_file_system_that_can_be_written_to() {
         partition(Role::Swap, Some(4 << 20)),
         partition(Role::Esp, Some(64 << 20)),
     ];
-    let disk = Disk { size: Some(256 << 20), ab: false, partitions };
+    let disk = Disk { size: Some(given(256 << 20)), ab: false, partitions };
     let composition = composition(RootFormat::Ext4, false, disk);
     let (_folder, image) = written(&composition, Output::Disk);
     assert_eq!(fs::metadata(&image).unwrap().len(), 256 << 20);
@@ -196,11 +205,11 @@ fn a_root_file_system_that_can_be_written_to() {
 }
 
 #[test]
-fn an_esp_that_is_too_small_is_named_with_what_would_do() {
-    let disk = |size| Disk { size: None, ab: false, partitions: vec![partition(Role::Esp, size)] };
+fn what_has_no_room_is_named_with_what_would_do() {
     let folder = tempfile::tempdir().unwrap();
-    let write = |size| {
-        let mut composition = composition(RootFormat::Initramfs, false, disk(size));
+    let write = |format, ab, partitions: Vec<DiskPartition>, size: Option<u64>| {
+        let disk = Disk { size: size.map(given), ab, partitions };
+        let mut composition = composition(format, false, disk);
         // Too much for the first size, whatever it is made of.
         let noise: Vec<u8> =
             (0..6u32 << 18).flat_map(|n| n.wrapping_mul(0x9e37_79b1).to_le_bytes()).collect();
@@ -212,12 +221,37 @@ fn an_esp_that_is_too_small_is_named_with_what_would_do() {
         let writer = composition.writer(&store, scratch.path(), 2);
         writer.write(Output::Disk, folder.path()).map(drop)
     };
-    let error = write(Some(1 << 20)).unwrap_err().to_string();
-    let start = "the EFI system partition is too small with 1 MiB: write size = \"";
-    let rest = error.strip_prefix(start).unwrap_or_else(|| panic!("{error}"));
-    // What it says to write does.
-    let needed: u64 = rest.split_once('M').unwrap().0.parse().unwrap();
-    write(Some(needed << 20)).unwrap();
+    let (esp, root) = (|size| partition(Role::Esp, size), |size| partition(Role::Root, Some(size)));
+    let sized = |format: RootFormat, ab: bool, name: &str, size: u64| {
+        use RootFormat::Initramfs;
+        match (name, format) {
+            ("disk", _) => write(format, ab, vec![esp(None)], Some(size)),
+            (_, Initramfs) => write(format, ab, vec![esp(Some(size))], None),
+            _ => write(format, ab, vec![esp(None), root(size)], None),
+        }
+    };
+    for (format, ab, name) in [
+        (RootFormat::Initramfs, false, "esp"),
+        (RootFormat::Initramfs, false, "disk"),
+        (RootFormat::Ext4, false, "root"),
+        (RootFormat::Erofs, false, "root"),
+        (RootFormat::Squashfs, true, "root"),
+    ] {
+        let error = sized(format, ab, name, 1 << 20).unwrap_err();
+        assert!(matches!(error, Error::Recipe(_)), "{error}");
+        let error = error.to_string();
+        let what = match name {
+            "disk" => "the disk".to_owned(),
+            name => format!("the partition `{name}`"),
+        };
+        assert!(error.contains(&format!("{what} is too small with 1 MiB: ")), "{error}");
+        assert!(error.contains("box.toml:1:2"), "{error}");
+        // What it says to write does.
+        let needed = error.split("size = \"").nth(1).and_then(|rest| rest.split('M').next());
+        let needed: u64 = needed.unwrap_or_else(|| panic!("{error}")).parse().unwrap();
+        assert!(error.contains(&format!(" {needed} MiB\n")), "{error}");
+        sized(format, ab, name, needed << 20).unwrap();
+    }
 }
 
 #[test]
@@ -323,7 +357,7 @@ fn root_file_systems_that_are_only_read() {
         let halves = format!("{}{}", rows[1].1, rows[2].1).replace('-', "");
         assert_eq!(halves, words[at + 1]);
 
-        let root = DiskPartition { size: Some(32 << 20), ..root };
+        let root = DiskPartition { size: Some(given(32 << 20)), ..root };
         let disk = Disk { partitions: vec![esp, root], ..Disk::default() };
         let (_two, image) = written(&composition(format, false, disk), Output::Disk);
         let rows = table(&image);
@@ -421,10 +455,10 @@ fn what_cannot_be_is_said() {
     assert!(said.contains("the output iso holds an initramfs"), "{said}");
     let small = [partition(Role::Esp, None), partition(Role::Root, Some(1 << 20))];
     let said = refused(RootFormat::Ext4, Output::Disk, &small);
-    assert!(said.starts_with("root file system: "), "{said}");
+    assert!(said.contains("the partition `root` is too small with 1 MiB: "), "{said}");
     let small = [partition(Role::Esp, Some(1 << 20)), partition(Role::Root, None)];
     let said = refused(RootFormat::Ext4, Output::Disk, &small);
-    assert!(said.starts_with("the EFI system partition is too small with 1 MiB: "), "{said}");
+    assert!(said.contains("the partition `esp` is too small with 1 MiB: "), "{said}");
 }
 
 /// Boot code of the right sizes, which says nothing.

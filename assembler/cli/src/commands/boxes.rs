@@ -143,6 +143,7 @@ pub(crate) fn make(
 ) -> Result<Made, Failure> {
     let BoxFolder { recipe, folder } = session.project.load_box(name)?;
     check_kernel(session, &recipe, architecture)?;
+    check_esp(session, &recipe, outputs, architecture)?;
     let targets: BTreeSet<String> = stagex_boxes::needed_packages(&recipe, architecture);
     let built = build_packages(session, name, architecture, targets)?;
     let out = session.project.out().join(architecture.name());
@@ -248,6 +249,23 @@ fn check_kernel(
     let built = build_packages(session, &name, architecture, BTreeSet::from([package]))?;
     let layers: Vec<_> = built.values().flat_map(|built| built.layers.iter().copied()).collect();
     Ok(stagex_boxes::check_kernel(recipe, &session.store, &layers)?)
+}
+
+/// Refuses an EFI system partition that has no room for the kernel, before the rest is built.
+fn check_esp(
+    session: &Session,
+    recipe: &BoxRecipe,
+    outputs: &[Output],
+    architecture: Architecture,
+) -> Result<(), Failure> {
+    if !stagex_boxes::has_sized_esp(recipe, outputs) {
+        return Ok(());
+    }
+    let name = format!("{}-kernel", recipe.name.value);
+    let package = BTreeSet::from([recipe.kernel.package.value.clone()]);
+    let built = build_packages(session, &name, architecture, package)?;
+    let layers: Vec<_> = built.values().flat_map(|built| built.layers.iter().copied()).collect();
+    Ok(stagex_boxes::check_esp(recipe, &session.store, &layers)?)
 }
 
 /// Builds packages for a box; the store remembers them under the box's name.

@@ -163,6 +163,33 @@ fn a_kernel_without_a_driver_is_refused_before_it_is_built() {
 }
 
 #[test]
+fn an_esp_without_room_for_the_kernel_is_refused_before_the_rest_is_built() {
+    let project = project();
+    let kernel = "FROM stagex/core-base AS build\nRUN mkdir -p /rootfs/boot && \
+                  dd if=/dev/zero of=/rootfs/boot/vmlinuz bs=1M count=3\n\
+                  FROM scratch\nCOPY --from=build /rootfs /\n";
+    project.package("linux", "", kernel);
+    project.package("rest", "", "FROM stagex/core-base\nRUN echo compiling && exit 7\n");
+    let text = BOX.replace("kernel-fake", "core-linux").replace("core-base", "core-rest");
+    let text = text.replace("\"uki\"", "\"disk\"");
+    let build = |name: &str, size: u32| {
+        let esp = format!("\n[[disk.partitions]]\nrole = \"esp\"\nsize = \"{size}M\"\n");
+        project.write("boxes/tiny/box.toml", &format!("{text}{esp}"));
+        project.stagex(["box", "build", name])
+    };
+    let said = [
+        "boxes/tiny/box.toml:20:8",
+        "the partition `esp` is too small with 2 MiB: the kernel alone takes 3 MiB",
+        "size = \"2M\"",
+    ];
+    build("tiny", 2).code(2).says(&said);
+    assert!(!project.logs().contains("compiling"), "the rest was built");
+    // Where there is room, or no such partition, the rest has its turn.
+    build("tiny", 4).code(1).says(&["exit code 7"]);
+    build("tiny.cpio.zst", 2).code(1).says(&["exit code 7"]);
+}
+
+#[test]
 fn wrong_names_and_recipes() {
     let project = project();
     project.stagex(["box", "build", "tyni.iso"]).code(2).says(&["tyni", "tiny"]);

@@ -16,7 +16,7 @@ const EXT4_MIN: u64 = 16 << 20;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Disk {
     /// Its size in bytes; by default as small as it may be.
-    pub size: Option<u64>,
+    pub size: Option<Spanned<u64>>,
     /// Whether the root file system has a second, empty place, for the next version of the box.
     pub ab: bool,
     /// Its partitions in order: an EFI system partition, and the root file system where that is
@@ -32,7 +32,7 @@ pub struct DiskPartition {
     /// Its name: at most 34 UTF-16 units.
     pub name: String,
     /// Its size in bytes, where it is not that of what it holds.
-    pub size: Option<u64>,
+    pub size: Option<Spanned<u64>>,
     /// Whether it begins as an empty ext4 file system, to be written to; else as zeros.
     pub ext4: bool,
 }
@@ -99,7 +99,19 @@ impl Role {
     }
 }
 
+impl DiskPartition {
+    /// Its size in bytes, where it is not that of what it holds.
+    pub fn bytes(&self) -> Option<u64> {
+        self.size.as_ref().map(|size| size.value)
+    }
+}
+
 impl Disk {
+    /// Its size in bytes, where it is not as small as it may be.
+    pub fn bytes(&self) -> Option<u64> {
+        self.size.as_ref().map(|size| size.value)
+    }
+
     /// The partitions that a disk has where box.toml names none.
     fn usual(rootfs: RootFs) -> Vec<DiskPartition> {
         let partition = |role: Role| DiskPartition {
@@ -207,7 +219,7 @@ fn partition(
                 format!("a partition cannot begin as `{}`", format.value),
                 r#"write format = "ext4", or drop it for one of zeros"#,
             );
-        } else if bytes.is_some_and(|bytes| bytes < EXT4_MIN) {
+        } else if bytes.as_ref().is_some_and(|bytes| bytes.value < EXT4_MIN) {
             sink.error_help(
                 format.span,
                 "a partition of under 16 MiB is too small for an ext4 file system to write to",
@@ -232,7 +244,7 @@ fn partition(
 }
 
 /// A size as text: `"512M"`.
-fn size(sink: &Sink<'_>, table: &Table<'_>) -> Option<u64> {
+fn size(sink: &Sink<'_>, table: &Table<'_>) -> Option<Spanned<u64>> {
     let text = table.string("size")?;
     let bytes = parse_size(&text);
     if bytes.is_none() {
@@ -242,7 +254,7 @@ fn size(sink: &Sink<'_>, table: &Table<'_>) -> Option<u64> {
             r#"write a multiple of 1 MiB: "512M", "2G" or "1T""#,
         );
     }
-    bytes
+    bytes.map(|bytes| Spanned::new(bytes, text.span))
 }
 
 fn parse_size(text: &Spanned<String>) -> Option<u64> {

@@ -232,8 +232,8 @@ fn disks_have_partitions_by_role() {
         [[disk.partitions]]\nrole = \"data\"\nname = \"one\"\nsize = \"1G\"\n\
         [[disk.partitions]]\nrole = \"data\"\nname = \"two\"\nsize = \"1T\"";
     let found = parse(&disk(verity, given));
-    assert_eq!((found.size, found.ab), (Some(4 << 30), true));
-    let shown: Vec<_> = found.partitions.iter().map(|each| (&*each.name, each.size)).collect();
+    assert_eq!((found.bytes(), found.ab), (Some(4 << 30), true));
+    let shown: Vec<_> = found.partitions.iter().map(|each| (&*each.name, each.bytes())).collect();
     assert_eq!(
         shown,
         [
