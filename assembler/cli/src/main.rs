@@ -25,6 +25,7 @@ mod failure;
 mod progress;
 mod project;
 mod session;
+mod silence;
 mod terminal;
 
 use std::process::ExitCode;

@@ -15,6 +15,8 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use stagex_build::observe::{Observer, StepName, Usage};
 use stagex_sources::Attempt;
 
+use crate::silence::{Silent, Watched, minutes};
+
 /// How often a plain log tells of a download that goes on.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -35,6 +37,13 @@ struct Line {
     bar: Option<ProgressBar>,
     begun: Instant,
     told: Instant,
+    /// Of a step that runs a command.
+    step: Option<Step>,
+}
+
+struct Step {
+    text: String,
+    watched: Watched,
 }
 
 impl Progress {
@@ -101,6 +110,34 @@ impl Progress {
         self.close(key);
     }
 
+    /// Shows which steps have printed nothing for long.
+    pub(crate) fn show_silence(&self, now: Instant) {
+        for text in self.silence(now) {
+            self.say(&text);
+        }
+    }
+
+    /// Shows it on a terminal's lines; gives what else is to be said of it.
+    fn silence(&self, now: Instant) -> Vec<String> {
+        let mut texts = Vec::new();
+        for line in self.lines().values_mut() {
+            let Some(Step { text, watched }) = &mut line.step else { continue };
+            let silent = watched.look(now);
+            if let Some(bar) = &line.bar {
+                bar.set_message(match &silent {
+                    Some(Silent { time, .. }) => {
+                        format!("(silent for {}) {text}", minutes(*time))
+                    }
+                    None => text.clone(),
+                });
+            } else if let Some(Silent { time, is_told: true }) = silent {
+                let (time, log) = (minutes(time), watched.log().display());
+                texts.push(format!("{text} has printed nothing for {time}; its log: {log}"));
+            }
+        }
+        texts
+    }
+
     fn lines(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Line>> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -112,7 +149,7 @@ impl Progress {
         }
         let now = Instant::now();
         let bar = self.bars.as_ref().map(bar);
-        lines.insert(key.to_owned(), Line { bar, begun: now, told: now });
+        lines.insert(key.to_owned(), Line { bar, begun: now, told: now, step: None });
         true
     }
 
@@ -195,7 +232,12 @@ impl Observer for Progress {
             bar.enable_steady_tick(Duration::from_millis(250));
             bar
         });
-        if self.bars.is_none() && log.is_some() {
+        let Some(log) = log else { return };
+        if let Some(line) = self.lines().get_mut(&step_key(step)) {
+            let watched = Watched::new(log, line.begun);
+            line.step = Some(Step { text: step_text(step), watched });
+        }
+        if self.bars.is_none() {
             self.say(&step_text(step));
         }
     }
@@ -227,4 +269,34 @@ impl Observer for Progress {
 /// Bytes as MiB.
 pub(crate) fn mib(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_that_prints_nothing_is_told_of_until_it_ends() {
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let progress = Progress::new(true);
+        let step = |number| StepName {
+            package: "core-app".to_owned(),
+            stage: "build".to_owned(),
+            number,
+            of: 2,
+            text: "RUN make".to_owned(),
+        };
+        progress.step_started(&step(1), None);
+        let later = |minutes: u64| Instant::now() + Duration::from_secs(60 * minutes);
+        assert!(progress.silence(later(100)).is_empty(), "it runs no command");
+        progress.step_finished(&step(1), Usage::default());
+        progress.step_started(&step(2), Some(log.path()));
+        assert!(progress.silence(later(5)).is_empty());
+        let told = progress.silence(later(11));
+        let start = "core-app build 2/2: RUN make has printed nothing for 11 min; its log: ";
+        assert_eq!(told, [format!("{start}{}", log.path().display())]);
+        assert!(progress.silence(later(12)).is_empty(), "it was just told of");
+        progress.step_finished(&step(2), Usage::default());
+        assert!(progress.silence(later(100)).is_empty());
+    }
 }

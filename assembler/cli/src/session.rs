@@ -18,7 +18,9 @@ use stagex_recipe::boxes::Architecture;
 use stagex_sandbox::{Cancel, Limits};
 use stagex_sources::Fetcher;
 
-use crate::{args::Global, config::Config, failure::Failure, progress::Progress, project::Project};
+use crate::{
+    args::Global, config::Config, failure::Failure, progress::Progress, project::Project, silence,
+};
 
 /// What a command that builds works with.
 pub(crate) struct Session {
@@ -54,6 +56,7 @@ impl Session {
         let mut config = Config::load(global)?.with_mirrors(&project.workspace.mirrors);
         change(&mut config);
         let progress = Arc::new(Progress::new(global.quiet));
+        silence::watch(&progress);
         let store = open_store(&config, &progress)?;
         let jobs = match global.jobs {
             Some(jobs) => usize::from(jobs),
