@@ -27,4 +27,4 @@ pub use file::{aside, write_aside};
 pub use firmware::{BiosFirmware, Firmware};
 pub use output::{Writer, Written, suffix, suffixes};
 pub use room::{check_esp, has_sized_esp};
-pub use stamp::{Stamp, digest_of_box, fresh};
+pub use stamp::{Stamp, fresh};

@@ -43,20 +43,6 @@ pub fn fresh(path: &Path, inputs: &Digest) -> Option<Stamp> {
     same.then_some(stamp)
 }
 
-/// The digest of the box `name`, as any of its outputs in `folder` remembers it.
-///
-/// All outputs of one box have the same.
-pub fn digest_of_box(folder: &Path, name: &str) -> Option<String> {
-    let entries = fs::read_dir(folder).ok()?;
-    entries.flatten().find_map(|entry| {
-        let file = entry.file_name().to_string_lossy().into_owned();
-        let ours = file.starts_with(&format!(".{name}.")) && file.ends_with(".stamp");
-        let text = ours.then(|| fs::read(entry.path()).ok())??;
-        let stamp: Stamp = serde_json::from_slice(&text).ok()?;
-        Some(stamp.digest)
-    })
-}
-
 impl Stamp {
     /// Remembers an output that was just made.
     pub fn record(
@@ -93,8 +79,6 @@ mod tests {
         assert_eq!(fresh(&path, &one), None);
         let stamp = Stamp::record(&path, &one, &two, &two).unwrap();
         assert_eq!(fresh(&path, &one), Some(stamp));
-        assert_eq!(digest_of_box(folder.path(), "f"), Some(two.hex()));
-        assert_eq!(digest_of_box(folder.path(), "other"), None);
         assert_eq!(fresh(&path, &two), None);
         fs::write(&path, "y").unwrap();
         assert_eq!(fresh(&path, &one), None);

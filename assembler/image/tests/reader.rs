@@ -222,9 +222,14 @@ impl<'b> Reading<'b> {
 }
 
 /// Whether Linux shows a tree as it is in a format: of Rock Ridge's names it cuts those of 254 and
-/// 255 bytes short (`get_rock_ridge_filename`), which all other readers show whole.
+/// 255 bytes short (`get_rock_ridge_filename`), which all other readers show whole; and where the
+/// root is empty and there is Joliet, it takes that, which has no modes (`isofs_fill_super`).
 fn is_shown_whole(format: &str, tree: &Tree) -> bool {
-    !format.starts_with("iso") || tree.iter().all(|entry| entry.path.name().len() < 254)
+    match format {
+        "iso-joliet" if tree.len() < 2 => false,
+        "iso" | "iso-joliet" => tree.iter().all(|entry| entry.path.name().len() < 254),
+        _ => true,
+    }
 }
 
 /// Puts images on a disk, a partition each, and has all of them shown.

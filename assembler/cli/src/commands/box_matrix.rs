@@ -244,8 +244,8 @@ fn prepare(
         qemu.check(Model::Microvm).map_err(Failure::wrong)?;
     }
     let outputs = outputs_of(&recipe, architecture, wanted);
-    boxes::make(session, name, &outputs, architecture)?;
-    let variables = variables(session, name, architecture)?;
+    let made = boxes::make(session, name, &outputs, architecture)?;
+    let variables = variables(&recipe, &made)?;
     let file = folder.join("box.toml");
     let file = file.strip_prefix(&session.project.root).unwrap_or(&file).to_owned();
     Ok(Ready { name: name.to_owned(), recipe, architecture, file, firmware, variables })

@@ -12,14 +12,14 @@ use stagex_boot::{
     Acceleration, Arch, Qemu, acceleration,
     scenario::{self, Scenario, Setup},
 };
-use stagex_boxes::digest_of_box;
-use stagex_recipe::boxes::Architecture;
+use stagex_recipe::boxes::{Architecture, BoxRecipe};
 use stagex_tree::Digest;
 
 use crate::{
     commands::{
         box_firmware::{self, Both},
-        box_secure, boxes,
+        box_secure,
+        boxes::{self, Made},
     },
     config::shown,
     failure::Failure,
@@ -65,7 +65,8 @@ pub(crate) fn run(
             return Err(no_secure_boot(scenario, name));
         }
     }
-    boxes::make(session, name, &outputs, architecture)?.show()?;
+    let made = boxes::make(session, name, &outputs, architecture)?;
+    made.show()?;
     let Both { uefi, bios, .. } = box_firmware::write_out(session, name, architecture)?;
 
     let runs = out.join("runs").join(architecture.name());
@@ -74,7 +75,7 @@ pub(crate) fn run(
     if let Acceleration::Tcg { reason } = &acceleration {
         session.progress.say(&format!("KVM is not used: {reason}"));
     }
-    let variables = variables(session, name, architecture)?;
+    let variables = variables(&recipe, &made)?;
     let cmdline = stagex_boxes::cmdline(&recipe, architecture);
     let mut reports = Vec::new();
     for scenario in &scenarios {
@@ -202,17 +203,15 @@ fn nonce() -> Result<String, Failure> {
 
 /// What scenarios may ask of the box they boot.
 pub(crate) fn variables(
-    session: &Session,
-    name: &str,
-    architecture: Architecture,
+    recipe: &BoxRecipe,
+    made: &Made,
 ) -> Result<BTreeMap<String, String>, Failure> {
-    let BoxFolder { recipe, .. } = session.project.load_box(name)?;
-    let folder = session.project.out().join(architecture.name());
     let mut variables = BTreeMap::from([
-        ("name".to_owned(), name.to_owned()),
-        ("version".to_owned(), recipe.version),
+        ("name".to_owned(), recipe.name.value.clone()),
+        ("version".to_owned(), recipe.version.clone()),
     ]);
-    let digest = digest_of_box(&folder, name);
+    // All outputs of one box have the same.
+    let digest = made.files.first().map(|(_, stamp)| stamp.digest.clone());
     variables.extend(digest.map(|digest| ("digest".to_owned(), digest)));
     let nonce = nonce()?;
     variables.insert("nonce-sha256".to_owned(), Digest::of(&nonce).hex());
