@@ -7,14 +7,19 @@
 
 start_network() {
     ip link set lo up
+    asking=
     for link in /sys/class/net/*; do
         # Only what has a device behind it.
         [ -e "$link/device" ] || continue
         ip link set "${link##*/}" up
-        [ -f /var/lib/network ] || ask_dhcp "${link##*/}" &
+        [ ! -f /var/lib/network ] || continue
+        ask_dhcp "${link##*/}" &
+        asking="$asking $!"
     done
-    # Until each has an address, or has asked in vain for a while.
-    wait
+    # Until each has an address, or has asked in vain for a while; for no other child, such as
+    # the clock of a trial.
+    # shellcheck disable=SC2086
+    [ -z "$asking" ] || wait $asking
     if [ -f /var/lib/network ]; then
         while read -r interface address gateway; do
             set_address "$interface" "$address" "$gateway"
