@@ -71,7 +71,7 @@ impl Composition {
             RootFormat::Ext4 => {
                 let params = self.ext4_params(seed, epoch);
                 let laid = ext4::layout(&self.rootfs, &params);
-                Box::new(laid.map_err(|error| self.explain_ext4(error))?)
+                Box::new(laid.map_err(|error| self.explain_ext4(error, &params))?)
             }
             RootFormat::Erofs => {
                 let label = "root".to_owned();

@@ -14,6 +14,10 @@ use crate::{
     disk::SLOTS,
 };
 
+const MIB: u64 = 1 << 20;
+/// How many sizes are tried for an ext4 volume, each larger than the one before by a sixteenth.
+const TRIES: usize = 64;
+
 /// Whether outputs have an EFI system partition whose size box.toml gives, so that
 /// [`check_esp`] can refuse it.
 pub fn has_sized_esp(recipe: &BoxRecipe, outputs: &[Output]) -> bool {
@@ -58,12 +62,28 @@ impl Composition {
     }
 
     /// In the words of box.toml: a root file system that cannot be ext4.
-    pub(crate) fn explain_ext4(&self, error: ext4::Error) -> Error {
+    pub(crate) fn explain_ext4(&self, error: ext4::Error, params: &ext4::Params) -> Error {
         let explained = match &error {
-            ext4::Error::TooSmall { needed, .. } => self.explain_role(Role::Root, *needed),
+            ext4::Error::TooSmall { needed, .. } => {
+                self.explain_role(Role::Root, self.enough_for_ext4(params, *needed))
+            }
             _ => None,
         };
         explained.unwrap_or(Error::Ext4(error))
+    }
+
+    /// Bytes of an ext4 volume that do for the root file system: at least `least`, and more where
+    /// a volume of that size would have a longer journal than the smallest one has.
+    fn enough_for_ext4(&self, params: &ext4::Params, least: u64) -> u64 {
+        let mut size = least.next_multiple_of(MIB);
+        for _ in 0..TRIES {
+            let params = ext4::Params { size: ext4::Size::Exact(size), ..params.clone() };
+            match ext4::layout(&self.rootfs, &params) {
+                Err(ext4::Error::TooSmall { .. }) => size += (size / 16).next_multiple_of(MIB),
+                _ => break,
+            }
+        }
+        size
     }
 
     /// In the words of box.toml: a disk that cannot be.

@@ -212,7 +212,7 @@ fn what_has_no_room_is_named_with_what_would_do() {
         let mut composition = composition(format, false, disk);
         // Too much for the first size, whatever it is made of.
         let noise: Vec<u8> =
-            (0..6u32 << 18).flat_map(|n| n.wrapping_mul(0x9e37_79b1).to_le_bytes()).collect();
+            (0..3u32 << 17).flat_map(|n| n.wrapping_mul(0x9e37_79b1).to_le_bytes()).collect();
         let path = TreePath::new("noise").unwrap();
         let kind = Kind::File(Content::from_bytes(noise));
         composition.rootfs.insert(path, Inode { metadata: Metadata::new(0o644), kind }).unwrap();
