@@ -4,6 +4,7 @@
 
 mod common;
 #[path = "../../image/tests/common/efi.rs"]
+#[allow(unreachable_pub, reason = "shared with other crates' tests")]
 mod efi;
 
 use std::{fs::File, path::Path};
