@@ -81,6 +81,27 @@ fn smallest(
 }
 
 fn exact(contents: &Contents<'_>, params: &Params, blocks: u64, size: u64) -> Result<Fit, Error> {
+    if let Some(fit) = attempt(contents, params, blocks, size)? {
+        return Ok(fit);
+    }
+    let block = contents.block;
+    let minimum = Params { size: Size::Minimum, ..params.clone() };
+    let mut needed = smallest(contents, &minimum, blocks, 0)?.len;
+    // A volume of a given size has the journal of that size, which may be longer than the one of
+    // the smallest volume.
+    while needed <= size || attempt(contents, params, blocks, needed)?.is_none() {
+        needed = (needed + needed / 64).next_multiple_of(block) + block;
+    }
+    Err(Error::TooSmall { size, needed })
+}
+
+/// The shape of a volume of a given size; none where it is too small.
+fn attempt(
+    contents: &Contents<'_>,
+    params: &Params,
+    blocks: u64,
+    size: u64,
+) -> Result<Option<Fit>, Error> {
     let block = contents.block;
     let total = size / block;
     let journal = match params.journal {
@@ -105,11 +126,9 @@ fn exact(contents: &Contents<'_>, params: &Params, blocks: u64, size: u64) -> Re
         for geometry in demand.exact(total) {
             let placement = contents.place(&geometry, journal);
             if geometry.end_of(placement.end) <= geometry.total {
-                return Ok(Fit { geometry, placement, journal, len: size });
+                return Ok(Some(Fit { geometry, placement, journal, len: size }));
             }
         }
     }
-    let params = Params { size: Size::Minimum, ..params.clone() };
-    let needed = smallest(contents, &params, blocks, 0)?.len;
-    Err(Error::TooSmall { size, needed })
+    Ok(None)
 }

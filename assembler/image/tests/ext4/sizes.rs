@@ -124,6 +124,23 @@ fn the_smallest_is_the_smallest() {
 }
 
 #[test]
+fn what_is_said_to_be_needed_is_enough() {
+    for mib in [1_usize, 3, 7, 120, 127, 128] {
+        let mut tree = empty();
+        tree.insert(path("noise"), file(filling(mib << 20, 1))).unwrap();
+        let exact = |size| Params { size: Size::Exact(size), ..params() };
+        let Err(Error::TooSmall { needed, .. }) = ext4::layout(&tree, &exact((mib as u64) << 20))
+        else {
+            panic!("{mib} MiB hold {mib} MiB and an inode");
+        };
+        let enough = ext4::layout(&tree, &exact(needed)).unwrap();
+        assert_eq!(enough.len(), needed);
+        // Nor is it much more than what it takes.
+        assert!(ext4::layout(&tree, &exact(needed / 8 * 7 / 4096 * 4096)).is_err(), "{mib} MiB");
+    }
+}
+
+#[test]
 fn more_inodes_than_blocks_do_not_make_a_volume_larger() {
     let folder = tempfile::tempdir().unwrap();
     let mut tree = empty();
