@@ -280,8 +280,12 @@ fn not_built(
 /// Boots one cell; whatever goes wrong is in its report.
 fn boot(session: &Session, cell: &Cell<'_>, qemu: &Qemu, acceleration: &Acceleration) -> Report {
     let Cell { ready, way, run } = cell;
-    let slug = format!("{} {}", ready.name, way.name).replace(' ', "-");
-    let key = format!("{} {} {slug} {run}", ready.architecture, ready.name);
+    let mut slug = format!("{} {}", ready.name, way.name).replace(' ', "-");
+    // Runs of one cell may go on side by side, and write to the images that they boot.
+    if *run > 1 {
+        slug += &format!("-{run}");
+    }
+    let key = format!("{} {} {slug}", ready.architecture, ready.name);
     let shown_name = format!("{} {} ({})", ready.name, way.name, ready.architecture);
     let scenario = scenario_of(ready, way, &slug);
     let out = session.project.out();
