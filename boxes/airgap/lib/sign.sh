@@ -25,7 +25,9 @@ hashed_into() {
 choose_signing_key() {
     local keys
     keys=$(signing_keys)
-    if [ -z "$keys" ]; then
+    if has_key_from_future && [ -z "$keys" ]; then
+        return 1
+    elif [ -z "$keys" ]; then
         complain "There is no key to sign with: make one (2) or import one (3) first."
         return 1
     fi
@@ -44,7 +46,7 @@ confirm_signing() {
     say "sha256:  $2"
     say "Key:     $(key_owner "$KEY")"
     say "         $(spaced "$KEY")"
-    say "Time:    $(date -u '+%Y-%m-%d %H:%M UTC') (wrong? entry 7, then: date -s 'YYYY-MM-DD hh:mm')"
+    say "Time:    $(clock) (wrong? entry 7)"
     say
     say "Compare the sha256 with the one that you got from where the file was made."
     confirm "Sign this file with this key?"
