@@ -17,7 +17,8 @@ use rustix::{
 /// Runs a program, and kills it once standard input ends.
 ///
 /// Standard input is a pipe whose other end only the owner holds, so it ends when the owner lets
-/// go of it or dies, of whatever cause. The watcher is killed when the program ends first.
+/// go of it or dies, of whatever cause. The watcher is killed when the program ends first, and has
+/// gone before the shell ends: nothing is left then.
 const WATCH: &str = r#"
 exec 3<&0
 "$@" </dev/null 3<&- &
@@ -28,6 +29,7 @@ exec 3<&-
 wait "$program"
 status=$?
 kill "$watcher" 2>/dev/null
+wait "$watcher" 2>/dev/null
 exit "$status"
 "#;
 
