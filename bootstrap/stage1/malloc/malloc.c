@@ -1,12 +1,12 @@
 /*
  * malloc for compilers: programs of one thread that ask for much memory in small pieces, give
  * little of it back, and end. musl's own keeps what it knows apart from what it hands out, so that
- * an overflow cannot reach it; that costs such programs some ten per cent of their time.
+ * an overflow cannot reach it, and takes its time for that.
  *
  * Sizes are rounded up to classes: each sixteenth byte up to 1 KiB, then four to a doubling. What
  * is freed is kept for the next of its class. What is larger than the last class has a mapping of
- * its own. Memory is asked of Linux as huge pages, where those are to be had, for a page fault
- * costs as much as some hundred allocations.
+ * its own. Memory is asked of Linux as huge pages, where those are to be had: they take fewer
+ * page faults.
  *
  * Takes the place of musl's in a program that this object is linked into (musl's manual:
  * "replacing malloc"). ISO C11 7.22.3 says what each function does.
