@@ -1,6 +1,6 @@
 # Which headers the files of gcc begin with, and so which of these beginnings are worth being
-# compiled ahead (gcc's manual: "Using Precompiled Headers"). Parsing headers is a third of the
-# work of compiling gcc, and most of it is the same headers in the same order, again and again.
+# compiled ahead (gcc's manual: "Using Precompiled Headers"). Most of gcc's files
+# parse the same headers in the same order, again and again.
 #
 # usage: cd gcc; awk -v hot=LIST -f prologues.awk FILE.cc... >prologues.mk
 #
@@ -44,7 +44,7 @@ function bare(line,    start, end) {
 }
 
 # An include as it is to be written where the compiler does not look in the file's own folder.
-function include(name, folder,    line, found) {
+function include(name, folder,    line) {
 	if (folder != "" && (getline line < (folder name)) >= 0) {
 		close(folder name)
 		return "#include \"" folder name "\""
