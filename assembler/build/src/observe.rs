@@ -41,6 +41,8 @@ pub trait Observer: stagex_sources::Observer {
     fn step_finished(&self, _step: &StepName, _usage: Usage) {}
     /// A step failed.
     fn step_failed(&self, _step: &StepName) {}
+    /// A step was stopped because the user ends the build.
+    fn step_stopped(&self, _step: &StepName) {}
     /// Something is probably not as meant.
     fn warned(&self, _text: &str) {}
 }

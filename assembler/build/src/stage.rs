@@ -201,7 +201,10 @@ pub(crate) fn evaluate(
         };
         let result = evaluation.obey(&step);
         if let Err(error) = result {
-            engine.observer.step_failed(&step.name);
+            match error {
+                Error::Cancelled => engine.observer.step_stopped(&step.name),
+                _ => engine.observer.step_failed(&step.name),
+            }
             return Err(error);
         }
         if evaluation.missing {

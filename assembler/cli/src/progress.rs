@@ -257,8 +257,14 @@ impl Observer for Progress {
         }
     }
 
-    fn step_failed(&self, step: &StepName) {
+    fn step_stopped(&self, step: &StepName) {
         self.close(&step_key(step));
+    }
+
+    // Why is told when the build ends, which with --keep-going is not soon.
+    fn step_failed(&self, step: &StepName) {
+        let wall = self.close(&step_key(step)).unwrap_or_default();
+        self.say(&format!("{} failed after {:.1} s", step_text(step), wall.as_secs_f64()));
     }
 
     fn warned(&self, text: &str) {

@@ -190,6 +190,18 @@ fn one_failure_of_two_says_only_what_failed() {
 }
 
 #[test]
+fn a_build_that_goes_on_says_at_once_what_failed() {
+    let project = Project::new();
+    project.package("bad", "", "FROM stagex/core-base\nRUN echo no; exit 3\n");
+    project.package("good", "", "FROM stagex/core-base\nRUN sleep 2 && touch /good\n");
+    let ended = project.stagex(["-j", "2", "-k", "build", "core-bad", "core-good"]).code(1);
+    let at = |text: &str| ended.stderr.find(text).unwrap_or_else(|| panic!("{}", ended.stderr));
+    let failed = at("core-bad 0 1/1: RUN echo no; exit 3 failed after");
+    assert!(failed < at("RUN sleep 2 && touch /good done in"), "{}", ended.stderr);
+    assert!(failed < at("core-bad: step 1 of 1 of stage 0 failed: exit code 3"));
+}
+
+#[test]
 fn steps_may_go_back_to_what_was_there() {
     let project = Project::new();
     project.package(
