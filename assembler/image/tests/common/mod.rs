@@ -13,6 +13,8 @@ use std::{
     os::unix::{ffi::OsStrExt as _, fs::FileTypeExt as _, fs::MetadataExt as _},
     path::Path,
     process::{Command, Output, Stdio},
+    thread,
+    time::Duration,
 };
 
 use proptest::prelude::*;
@@ -346,8 +348,19 @@ impl Mounted {
 }
 
 impl Drop for Mounted {
+    /// Another test's child, between fork and exec, holds what this process has open there: so
+    /// "busy" passes by itself.
     fn drop(&mut self) {
-        Command::new("umount").arg(&self.0).status().ok();
+        let mut said = String::new();
+        for _ in 0..100 {
+            let output = Command::new("umount").arg(&self.0).output().unwrap();
+            if output.status.success() {
+                return;
+            }
+            said = String::from_utf8_lossy(&output.stderr).into_owned();
+            thread::sleep(Duration::from_millis(50));
+        }
+        assert!(thread::panicking(), "{said}");
     }
 }
 
