@@ -247,7 +247,7 @@ pub enum Action {
     Screenshot(String),
     /// Runs a command on the box over the network.
     Ssh(Ssh),
-    /// Presses the power button.
+    /// Presses the power button, which microvms and QEMU's machine for riscv64 have not.
     PowerButton,
     /// Waits until the machine has powered itself off.
     PowerOff,

@@ -338,6 +338,14 @@ fn build(
                 let what = "this needs a device: network = [\"virtio-net-pci\"]".to_owned();
                 return Err((span, what));
             }
+            Action::PowerButton if model == Model::Microvm => {
+                return Err((span, "a microvm has no power button".to_owned()));
+            }
+            Action::PowerButton if table.architectures.contains(&Arch::Riscv64) => {
+                let what = "QEMU's machine for riscv64 has no power button: leave riscv64 out of \
+                            architectures";
+                return Err((span, what.to_owned()));
+            }
             Action::PowerOff => off = Some(number),
             _ => {}
         }
@@ -620,6 +628,11 @@ mod tests {
             ("machine = \"microvm\"\n[[step]]\nsend = \"a\"\n", 5, "starts an initramfs"),
             ("secure-boot = \"signed\"\n[[step]]\nsend = \"a\"\n", 5, "with the output uki"),
             ("secure-boot = \"maybe\"\n", 5, "unknown variant `maybe`"),
+            (
+                "architectures = [\"x86_64\", \"riscv64\"]\n[[step]]\npower-button = true\n",
+                6,
+                "riscv64 has no power button",
+            ),
             ("", 1, "needs a [[step]]"),
         ];
         for (text, line, message) in cases {
