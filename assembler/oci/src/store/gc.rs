@@ -7,11 +7,10 @@ use std::{
     sync::PoisonError,
 };
 
-use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 use stagex_tree::Digest;
 
-use super::{Store, StoreError, disk, lock_file, records, scratch};
+use super::{Store, StoreError, disk, records, scratch};
 use crate::StepRecord;
 
 /// Something that gc keeps, with all it needs.
@@ -127,19 +126,11 @@ impl Store {
     /// Fails with [`StoreError::Busy`] while any other process uses the store.
     pub fn gc(&mut self, roots: &[Root]) -> Result<Freed, StoreError> {
         let path = self.path.join("locks/store");
-        match rustix::fs::flock(&self.lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                // A failed change of a lock may have dropped it.
-                lock_file(&self.lock, FlockOperation::LockShared, &path)?;
-                return Err(StoreError::Busy { path: self.path.clone() });
-            }
-            Err(error) => return Err(StoreError::at("locking", &path)(error.into())),
-        }
-        self.heads.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        let freed = self.gc_alone(roots);
-        lock_file(&self.lock, FlockOperation::LockShared, &path)?;
-        freed
+        let freed = self.lock.while_alone(&path, || {
+            self.heads.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            self.gc_alone(roots)
+        })?;
+        freed.unwrap_or_else(|| Err(StoreError::Busy { path: self.path.clone() }))
     }
 
     fn gc_alone(&self, roots: &[Root]) -> Result<Freed, StoreError> {

@@ -27,6 +27,7 @@ mod defer;
 mod disk;
 mod gc;
 mod hash;
+mod lock;
 mod lower;
 mod mount;
 mod records;
@@ -45,7 +46,6 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use rustix::fs::FlockOperation;
 use stagex_tree::{Digest, DigestWriter, Tree, TreeError, TreePath};
 
 use crate::{
@@ -248,7 +248,7 @@ pub struct Store {
     path: PathBuf,
     normalise: Normalise,
     /// Held shared for as long as the store is used; gc takes it alone.
-    lock: File,
+    lock: lock::Lock,
     session: Mutex<Option<Arc<scratch::Session>>>,
     /// Heads of layers that were read: nobody removes a layer while the store is in use.
     heads: Mutex<BTreeMap<Digest, Head>>,
@@ -286,7 +286,7 @@ impl Store {
         let path = fs::canonicalize(path).map_err(StoreError::at("opening", path))?;
         let lock_path = path.join("locks/store");
         let lock = File::open(&lock_path).map_err(StoreError::at("opening", &lock_path))?;
-        lock_file(&lock, FlockOperation::LockShared, &lock_path)?;
+        let lock = lock::Lock::shared(lock, &lock_path)?;
         scratch::sweep(&path.join("tmp"), clears);
         Ok(Self {
             deferral: None,
@@ -547,15 +547,4 @@ fn create(path: &Path) -> Result<(), StoreError> {
     records::lock_open(&lock)?;
     let aside = path.join(format!("version.{}", std::process::id()));
     records::publish(&aside, &path.join("version"), VERSION.as_bytes())
-}
-
-fn lock_file(file: &File, operation: FlockOperation, path: &Path) -> Result<(), StoreError> {
-    loop {
-        match rustix::fs::flock(file, operation) {
-            Err(rustix::io::Errno::INTR) => {}
-            result => {
-                return result.map_err(|error| StoreError::at("locking", path)(error.into()));
-            }
-        }
-    }
 }

@@ -8,11 +8,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use stagex_tree::{Digest, DigestWriter};
 
-use super::{Store, StoreError, disk, gc::list, lock_file, scratch::still_named};
+use super::{Store, StoreError, disk, gc::list, lock::Lock};
 use crate::ImageConfig;
 
 /// What a build step gave.
@@ -58,7 +57,7 @@ pub(super) mod digests {
 /// A lock on a step, held until it is dropped: no other process works on it meanwhile.
 #[derive(Debug)]
 pub struct StepGuard {
-    _file: File,
+    _lock: Lock,
 }
 
 impl Store {
@@ -119,10 +118,9 @@ impl Store {
     pub fn lock_step(&self, key: &Digest) -> Result<StepGuard, StoreError> {
         let path = self.lock_path(key);
         loop {
-            let file = lock_open(&path)?;
-            lock_file(&file, FlockOperation::LockExclusive, &path)?;
-            if still_named(&file, &path) {
-                return Ok(StepGuard { _file: file });
+            let lock = Lock::alone(lock_open(&path)?, &path)?;
+            if lock.is_of(&path) {
+                return Ok(StepGuard { _lock: lock });
             }
         }
     }
@@ -130,12 +128,8 @@ impl Store {
     /// Locks the step if no other process has it.
     pub fn try_lock_step(&self, key: &Digest) -> Result<Option<StepGuard>, StoreError> {
         let path = self.lock_path(key);
-        let file = lock_open(&path)?;
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(still_named(&file, &path).then_some(StepGuard { _file: file })),
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
-            Err(error) => Err(StoreError::at("locking", &path)(error.into())),
-        }
+        let lock = Lock::try_alone(lock_open(&path)?, &path)?;
+        Ok(lock.filter(|lock| lock.is_of(&path)).map(|lock| StepGuard { _lock: lock }))
     }
 
     /// Puts bytes into the store, by their digest.

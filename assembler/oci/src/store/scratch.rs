@@ -1,8 +1,7 @@
 //! Directories in which things are made before they have a name.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    os::unix::fs::MetadataExt,
+    fs::{self, OpenOptions},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -10,9 +9,7 @@ use std::{
     },
 };
 
-use rustix::fs::FlockOperation;
-
-use super::{StoreError, disk};
+use super::{StoreError, disk, lock::Lock};
 
 /// One process's part of `tmp/`: a directory, and a lock file beside it that is held for as
 /// long as the process uses it.
@@ -20,7 +17,7 @@ use super::{StoreError, disk};
 pub(super) struct Session {
     path: PathBuf,
     lock_path: PathBuf,
-    _lock: File,
+    _lock: Lock,
     count: AtomicU64,
 }
 
@@ -45,12 +42,11 @@ impl Session {
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => continue,
                 Err(error) => return Err(StoreError::at("making", &lock_path)(error)),
             };
-            if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err()
-                || !still_named(&lock, &lock_path)
-            {
+            let lock = match Lock::try_alone(lock, &lock_path)? {
+                Some(lock) if lock.is_of(&lock_path) => lock,
                 // A sweep came between: it takes the name, we take the next.
-                continue;
-            }
+                _ => continue,
+            };
             let path = tmp.join(name);
             disk::make_directory(&path)?;
             return Ok(Arc::new(Self { path, lock_path, _lock: lock, count: AtomicU64::new(0) }));
@@ -93,7 +89,7 @@ impl Drop for Scratch {
 /// What cannot be removed, as in a store that is read-only, is left for another time.
 pub(super) fn sweep(tmp: &Path, clears: &mut dyn FnMut(u64)) -> u64 {
     let dead = dead_sessions(tmp);
-    let folders = |(path, _, _): &(PathBuf, PathBuf, File)| {
+    let folders = |(path, _, _): &(PathBuf, PathBuf, Lock)| {
         fs::read_dir(path).map_or(0, |entries| entries.count() as u64)
     };
     let count: u64 = dead.iter().map(folders).sum();
@@ -112,7 +108,7 @@ pub(super) fn sweep(tmp: &Path, clears: &mut dyn FnMut(u64)) -> u64 {
 
 /// The sessions of processes that no longer live: the directory and the lock file of each, which
 /// is held from now on.
-fn dead_sessions(tmp: &Path) -> Vec<(PathBuf, PathBuf, File)> {
+fn dead_sessions(tmp: &Path) -> Vec<(PathBuf, PathBuf, Lock)> {
     let mut dead = Vec::new();
     let Ok(entries) = fs::read_dir(tmp) else { return dead };
     for entry in entries.flatten() {
@@ -121,20 +117,12 @@ fn dead_sessions(tmp: &Path) -> Vec<(PathBuf, PathBuf, File)> {
             continue;
         }
         let Ok(lock) = OpenOptions::new().write(true).open(&lock_path) else { continue };
-        if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err()
-            || !still_named(&lock, &lock_path)
-        {
-            continue;
+        match Lock::try_alone(lock, &lock_path) {
+            Ok(Some(lock)) if lock.is_of(&lock_path) => {
+                dead.push((lock_path.with_extension(""), lock_path, lock));
+            }
+            _ => {}
         }
-        dead.push((lock_path.with_extension(""), lock_path, lock));
     }
     dead
-}
-
-/// Whether `path` still names the open file: a lock on a file that was removed means nothing.
-pub(super) fn still_named(file: &File, path: &Path) -> bool {
-    match (file.metadata(), fs::metadata(path)) {
-        (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
-        _ => false,
-    }
 }
