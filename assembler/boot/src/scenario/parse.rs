@@ -640,6 +640,10 @@ mod tests {
             assert!(error.message.contains(message), "{text}: {error}");
             assert_eq!(error.line, line, "{text}: {error}");
         }
+        let text = HEAD.replace("iso", "initramfs").replace("cdrom", "virtio")
+            + "machine = \"microvm\"\n[[step]]\npower-button = true\n";
+        let error = Scenario::parse(Path::new("t.toml"), &text).unwrap_err();
+        assert_eq!((error.line, &*error.message), (6, "a microvm has no power button"));
         let error = parse("[[step]]\nexpekt = \"a\"\n").unwrap_err();
         let shown = error.to_string();
         assert!(shown.starts_with("t.toml:6:1: unknown field `expekt`"), "{shown}");
