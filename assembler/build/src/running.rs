@@ -223,16 +223,16 @@ impl Evaluation<'_> {
         }
         let options = Adopt { owner: Owner::ROOT, lower: &self.state.layers };
         let layer = self.engine.store.adopt(&spec.upper, options)?;
-        if self.again {
-            self.engine.observer.step_finished(&step.name, Usage::default());
-            return self.compare(step, key, layer.digest);
-        }
-        self.push_layer(layer.digest)?;
         let usage = Usage {
             cpu: outcome.cpu_user + outcome.cpu_system,
             wall: outcome.wall,
             max_rss: outcome.max_rss,
         };
+        if self.again {
+            self.engine.observer.step_finished(&step.name, usage);
+            return self.compare(step, key, layer.digest);
+        }
+        self.push_layer(layer.digest)?;
         self.remember(key, step, usage)?;
         self.engine.observer.step_finished(&step.name, usage);
         Ok(())
