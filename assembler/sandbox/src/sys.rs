@@ -19,6 +19,8 @@ const MOVE_MOUNT_T_EMPTY_PATH: c_uint = 0x40;
 const OPEN_TREE_CLONE: c_uint = 1;
 const AT_RECURSIVE: c_uint = 0x8000;
 const RESOLVE_IN_ROOT: u64 = 0x10;
+/// How often a path is looked up while others rename and mount.
+const RACES: u32 = 100_000;
 
 pub(crate) const MOUNT_ATTR_RDONLY: u64 = 0x01;
 pub(crate) const MOUNT_ATTR_NOSUID: u64 = 0x02;
@@ -77,16 +79,25 @@ struct OpenHow {
 pub(crate) fn open_in_root(root: c_int, path: &CStr, flags: c_int) -> Sys<c_int> {
     let how =
         OpenHow { flags: (flags | libc::O_CLOEXEC) as u64, mode: 0, resolve: RESOLVE_IN_ROOT };
-    // SAFETY: path and how are live, and the size passed is that of the structure.
-    fd(unsafe {
-        libc::syscall(
-            libc::SYS_openat2,
-            root,
-            path.as_ptr(),
-            &raw const how,
-            std::mem::size_of::<OpenHow>(),
-        )
-    })
+    // A path with `..` is refused for the moment if anything on the machine was renamed or mounted
+    // meanwhile (openat2(2)): that is no reason to fail, and does not last.
+    for _ in 0..RACES {
+        // SAFETY: path and how are live, and the size passed is that of the structure.
+        let opened = fd(unsafe {
+            libc::syscall(
+                libc::SYS_openat2,
+                root,
+                path.as_ptr(),
+                &raw const how,
+                std::mem::size_of::<OpenHow>(),
+            )
+        });
+        match opened {
+            Err(libc::EAGAIN) => {}
+            opened => return opened,
+        }
+    }
+    Err(libc::EAGAIN)
 }
 
 pub(crate) fn close(fd: c_int) {
@@ -482,4 +493,45 @@ pub(crate) unsafe fn execve(
     // SAFETY: the caller vouches for the arrays.
     unsafe { libc::execve(program.as_ptr(), argv, envp) };
     errno()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs,
+        os::fd::AsRawFd as _,
+        sync::atomic::{AtomicBool, Ordering},
+        thread,
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_path_is_found_while_others_rename() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("a/b")).unwrap();
+        fs::write(folder.path().join("0"), "").unwrap();
+        let root = fs::File::open(folder.path()).unwrap();
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let [one, two] = ["0", "1"].map(|name| folder.path().join(name));
+                while !done.load(Ordering::Relaxed) {
+                    fs::rename(&one, &two).unwrap();
+                    fs::rename(&two, &one).unwrap();
+                }
+            });
+            let all: Vec<Sys<c_int>> = (0..20_000)
+                .map(|_| {
+                    let found =
+                        open_in_root(root.as_raw_fd(), c"a/b/../../a/../a/b/..", libc::O_PATH);
+                    found.iter().for_each(|fd| close(*fd));
+                    found
+                })
+                .collect();
+            done.store(true, Ordering::Relaxed);
+            let failed: Vec<_> = all.iter().filter_map(|found| found.err()).collect();
+            assert_eq!(failed, []);
+        });
+    }
 }
