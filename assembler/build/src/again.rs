@@ -1,11 +1,15 @@
 //! Runs commands a second time under other conditions, and compares.
 
-use std::{collections::BTreeSet, sync::Mutex};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Mutex,
+};
 
+use stagex_recipe::containerfile::Instruction;
 use stagex_tree::Digest;
 
 use crate::{
-    Engine, Error,
+    Engine, Error, Unit, copying,
     engine::lock,
     observe::StepName,
     schedule,
@@ -27,23 +31,63 @@ pub struct Varied {
     pub second: Option<Digest>,
 }
 
+/// What one stage takes of another.
+#[derive(Debug, Clone)]
+pub(crate) enum Part {
+    /// All of it: it starts from it, or mounts something of it.
+    Whole,
+    /// What a COPY selects.
+    Copied(copying::Request),
+}
+
+/// What is taken of stages, by all that take of them.
+type Taken = BTreeMap<Unit, Vec<Part>>;
+
+/// Whose commands are run a second time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// Those of the packages that are named.
+    Named,
+    /// Those of all that the named packages are made from, too; not what stands for a toolchain's
+    /// packages, nor what is below that.
+    AboveToolchain,
+}
+
 impl Engine<'_> {
-    /// Builds what is missing of the images `targets`; then runs every command of their packages
-    /// once more, and gives those that came out otherwise, in order.
+    /// Builds what is missing of the images `targets`; then runs every command of their packages,
+    /// as far as `extent` says, once more, and gives those that came out otherwise, in order.
+    ///
+    /// Compared is what somebody sees of what a command leaves: all of it in an image and where
+    /// another command follows in its stage, else what other stages take of that stage. A log of
+    /// configure's, which stays behind, may be another one.
     ///
     /// What a command finds is the same both times. Other are the time, the path at which its
     /// changes are kept, its log, and what runs beside it; it has one core and one job. A command
     /// of whose package others are made is run for itself: each is tried on what its like gave
     /// when it was built.
-    pub fn again(&self, root: &str, targets: &[String]) -> Result<Vec<Varied>, Vec<Error>> {
+    pub fn again(
+        &self,
+        root: &str,
+        targets: &[String],
+        extent: Extent,
+    ) -> Result<Vec<Varied>, Vec<Error>> {
         let one = |error| vec![error];
         self.build(root, targets)?;
         let wanted = self.units_of(targets)?;
-        let packages: BTreeSet<&str> = wanted.values().map(|unit| &unit.package[..]).collect();
-        let (order, _) = self.order(wanted.values()).map_err(one)?;
-        let units: Vec<_> =
-            order.into_iter().filter(|unit| packages.contains(&unit.package[..])).collect();
+        let named: BTreeSet<&str> = wanted.values().map(|unit| &unit.package[..]).collect();
+        let (mut units, _) = self.order(wanted.values()).map_err(one)?;
+        match extent {
+            Extent::Named => units.retain(|unit| named.contains(&unit.package[..])),
+            Extent::AboveToolchain => {
+                let below = self.toolchain(&units).map_err(one)?;
+                units.retain(|unit| {
+                    named.contains(&unit.package[..]) || !below.contains(&unit.package[..])
+                });
+            }
+        }
+        let packages: BTreeSet<&str> = units.iter().map(|unit| &unit.package[..]).collect();
         let found = Mutex::new(vec![Vec::new(); units.len()]);
+        let taken = Mutex::new(Taken::new());
         // No unit waits for another: all that they need is built.
         let dependencies = vec![BTreeSet::new(); units.len()];
         let refs: Vec<_> = units.iter().collect();
@@ -59,8 +103,12 @@ impl Engine<'_> {
                 let Some(unit) = units.get(at) else { return Ok(()) };
                 use_one_core(at);
                 let evaluated = stage::evaluate(self, self.recipe(unit)?, unit, Purpose::Again)?;
+                let Some(evaluated) = evaluated else { return Ok(()) };
+                for (unit, part) in evaluated.taken {
+                    lock(&taken).entry(unit).or_default().push(part);
+                }
                 if let Some(place) = lock(&found).get_mut(at) {
-                    *place = evaluated.map(|evaluated| evaluated.varied).unwrap_or_default();
+                    *place = evaluated.varied;
                 }
                 Ok(())
             },
@@ -68,7 +116,67 @@ impl Engine<'_> {
         if !outcome.failures.is_empty() {
             return Err(outcome.failures.into_iter().map(|(_, error)| error).collect());
         }
-        Ok(lock(&found).drain(..).flatten().collect())
+        let taken = lock(&taken);
+        let mut seen = Vec::new();
+        for (unit, varied) in units.iter().zip(lock(&found).drain(..)) {
+            for varied in varied {
+                if self.is_seen(unit, &varied, taken.get(unit)).map_err(one)? {
+                    seen.push(varied);
+                }
+            }
+        }
+        Ok(seen)
+    }
+
+    /// Whether anything reads that in which a command of `unit` varied.
+    fn is_seen(
+        &self,
+        unit: &Unit,
+        varied: &Varied,
+        taken: Option<&Vec<Part>>,
+    ) -> Result<bool, Error> {
+        let stage = self.recipe(unit)?.containerfile.stages.get(unit.stage);
+        let later = stage.and_then(|stage| stage.instructions.get(varied.step.number..));
+        let is_run = |instruction: &Instruction| matches!(instruction, Instruction::Run(_));
+        let runs_later = later.into_iter().flatten().any(|later| is_run(&later.value));
+        if runs_later || self.is_image(unit) {
+            return Ok(true);
+        }
+        let Some(built) = self.result(unit) else { return Ok(true) };
+        let after = varied.root.len() + usize::from(varied.first.is_some());
+        let rest = built.layers.get(after..).unwrap_or_default();
+        let second: Vec<Digest> =
+            varied.root.iter().chain(&varied.second).chain(rest).copied().collect();
+        let (first, second) = (self.store.merged(&built.layers)?, self.store.merged(&second)?);
+        for part in taken.into_iter().flatten() {
+            let same = match part {
+                Part::Whole => false,
+                Part::Copied(request) => request.takes_the_same(&first, &second)?,
+            };
+            if !same {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether others can ask for a unit by a name of its package.
+    fn is_image(&self, unit: &Unit) -> bool {
+        let entry = self.catalogue.packages().get(&unit.package);
+        entry.is_some_and(|entry| entry.targets.values().any(|stage| *stage == unit.stage))
+    }
+
+    /// The packages that the toolchain in use consists of, as far as `units` are made with it.
+    fn toolchain(&self, units: &[Unit]) -> Result<BTreeSet<String>, Error> {
+        let stand_ins: BTreeSet<(&str, usize)> = self
+            .catalogue
+            .stand_ins()
+            .filter_map(|id| self.catalogue.target(id))
+            .map(|(entry, stage)| (&entry.id[..], stage))
+            .collect();
+        let tops = units.iter().filter(|unit| stand_ins.contains(&(&unit.package[..], unit.stage)));
+        let (order, _) = self.order(tops)?;
+        Ok(order.into_iter().map(|unit| unit.package).collect())
     }
 }
 

@@ -15,7 +15,9 @@ use stagex_recipe::{
 use stagex_tree::{Content, Digest, Inode, Kind, Metadata, Tree, TreePath};
 
 use crate::{
-    Error, archive, context,
+    Error,
+    again::Part,
+    archive, context,
     place::{self, Changes, PlaceError, Placer},
     stage::{Built, Evaluation, Step},
     user,
@@ -25,7 +27,8 @@ use crate::{
 const ARCHIVE_LIMIT: u64 = 64 << 30;
 
 /// COPY or ADD, with all words expanded.
-struct Request {
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
     sources: Vec<Item>,
     /// Where to, from the root.
     destination: TreePath,
@@ -39,6 +42,7 @@ struct Request {
     unpack: bool,
 }
 
+#[derive(Debug, Clone)]
 enum Item {
     Path(String),
     File { name: String, content: String },
@@ -75,6 +79,9 @@ impl Evaluation<'_> {
             unpack: false,
             ..self.destination(&copy.destination)?
         };
+        if let Some(from) = &copy.from {
+            self.takes(from.span, || Part::Copied(request.clone()))?;
+        }
         self.place(step, &request, &origin)
     }
 
@@ -216,17 +223,7 @@ impl Evaluation<'_> {
             return Ok(());
         }
         // Known by exactly what is copied.
-        let excluded = exclusion(&request.exclude);
-        let mut parts = Vec::new();
-        for item in &selected {
-            parts.push(match item {
-                Selected::Path(path) => {
-                    let digest = context::digest_of(&tree, path, &|path| excluded(path))?;
-                    json!([String::from_utf8_lossy(path.as_bytes()), digest.hex()])
-                }
-                Selected::Item(item) => describe(std::slice::from_ref(*item)),
-            });
-        }
+        let parts = content_of(&tree, request, &selected)?;
         let key = self.key(json!({ "copy": description, "content": parts }));
         if self.recall(&key)? {
             if let Some(quick) = &quick {
@@ -468,6 +465,33 @@ fn nearby(tree: &Tree, path: &TreePath) -> String {
     match stagex_recipe::nearest(&missing, names.iter().map(String::as_str)) {
         Some(name) => format!("; there is {name:?}"),
         None => String::new(),
+    }
+}
+
+/// What is copied of `tree`, by names and digests.
+fn content_of(
+    tree: &Tree,
+    request: &Request,
+    selected: &[Selected<'_>],
+) -> Result<Vec<serde_json::Value>, Error> {
+    let excluded = exclusion(&request.exclude);
+    let one = |item: &Selected<'_>| match item {
+        Selected::Path(path) => {
+            let digest = context::digest_of(tree, path, &|path| excluded(path))?;
+            Ok(json!([String::from_utf8_lossy(path.as_bytes()), digest.hex()]))
+        }
+        Selected::Item(item) => Ok(describe(std::slice::from_ref(*item))),
+    };
+    selected.iter().map(one).collect()
+}
+
+impl Request {
+    /// Whether it copies the same of two trees.
+    pub(crate) fn takes_the_same(&self, first: &Tree, second: &Tree) -> Result<bool, Error> {
+        let (Ok(a), Ok(b)) = (select(first, self), select(second, self)) else {
+            return Ok(false);
+        };
+        Ok(content_of(first, self, &a)? == content_of(second, self, &b)?)
     }
 }
 

@@ -129,7 +129,7 @@ impl Recipe<'_> {
 
 /// Builds packages.
 pub struct Engine<'a> {
-    catalogue: &'a Catalogue,
+    pub(crate) catalogue: &'a Catalogue,
     folders: &'a BTreeMap<String, PathBuf>,
     recipes: BTreeMap<&'a str, Recipe<'a>>,
     pub(crate) store: &'a Store,

@@ -26,7 +26,7 @@ mod stage;
 pub mod timing;
 mod user;
 
-pub use again::Varied;
+pub use again::{Extent, Varied};
 pub use compare::{Difference, first_difference};
 pub use context::{ContextError, read_folder};
 pub use engine::{Engine, Options, Parts, Stage, Unit};

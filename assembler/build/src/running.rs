@@ -17,7 +17,9 @@ use stagex_sandbox::{Mount, Personality, Spec, Status};
 use stagex_tree::{Digest, Tree, TreePath};
 
 use crate::{
-    Error, context,
+    Error,
+    again::Part,
+    context,
     copying::Origin,
     engine::Engine,
     error::{self, StepFailure},
@@ -315,7 +317,10 @@ impl Evaluation<'_> {
             }
             MountKind::Bind => {
                 let origin = match from {
-                    Some(from) => self.origin(from)?,
+                    Some(from) => {
+                        self.takes(from, || Part::Whole)?;
+                        self.origin(from)?
+                    }
                     None => Some(Origin::Context),
                 };
                 let Some(origin) = origin else { return Ok(None) };

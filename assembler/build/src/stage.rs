@@ -17,7 +17,7 @@ use stagex_tree::{Digest, Tree, TreePath};
 
 use crate::{
     Error,
-    again::Varied,
+    again::{Part, Varied},
     copying::Origin,
     engine::{Base, Engine, Recipe, Unit},
     explain::Inputs,
@@ -93,6 +93,8 @@ pub(crate) struct Evaluation<'a> {
     /// Whether only inputs are looked at.
     pub(crate) gathering: bool,
     pub(crate) varied: Vec<Varied>,
+    /// What it takes of which stages; only where commands are run once more.
+    taken: Vec<(Unit, Part)>,
     pub(crate) inputs: Inputs,
     /// Whether something was missing while planning.
     missing: bool,
@@ -116,6 +118,8 @@ pub(crate) struct Evaluated {
     pub(crate) built: Built,
     /// The commands that gave something else than before.
     pub(crate) varied: Vec<Varied>,
+    /// What it takes of which stages, where its commands were run once more.
+    pub(crate) taken: Vec<(Unit, Part)>,
     /// What goes into it.
     pub(crate) inputs: Inputs,
 }
@@ -132,6 +136,7 @@ pub(crate) fn evaluate(
     let Some(stage) = recipe.containerfile.stages.get(index) else { return Ok(None) };
     let links = engine.links(recipe, &unit.platform)?;
     let Some(link) = links.stages.get(index) else { return Ok(None) };
+    let mut taken = Vec::new();
     let mut state = match engine.base(unit, &link.platform, &link.base.reference)? {
         Base::Scratch => {
             let config = ImageConfig {
@@ -143,6 +148,7 @@ pub(crate) fn evaluate(
         }
         Base::Unit(base) => match engine.known(&base) {
             Some(built) => {
+                taken.push((base.clone(), Part::Whole));
                 let mut state =
                     Built { usage: Usage::default(), ran: Vec::new(), ..(*built).clone() };
                 if base.package != recipe.id {
@@ -177,6 +183,7 @@ pub(crate) fn evaluate(
         again: purpose == Purpose::Again,
         gathering: purpose == Purpose::Gather,
         varied: Vec::new(),
+        taken,
         inputs: Inputs::default(),
         missing: false,
     };
@@ -211,7 +218,7 @@ pub(crate) fn evaluate(
             return Ok(None);
         }
     }
-    let Evaluation { state: mut built, scope, varied, mut inputs, .. } = evaluation;
+    let Evaluation { state: mut built, scope, varied, taken, mut inputs, .. } = evaluation;
     built.declared.clone_from(scope.declared());
     built.seeds.extend(seed_of(&built.config));
     if purpose == Purpose::Gather {
@@ -222,7 +229,7 @@ pub(crate) fn evaluate(
             .extend(declared.filter_map(|(name, value)| Some((name.clone(), value.clone()?))));
         inputs.read_recipe(document, &stage_name, stage);
     }
-    Ok(Some(Evaluated { built, varied, inputs }))
+    Ok(Some(Evaluated { built, varied, taken, inputs }))
 }
 
 /// An instruction as records and people know it.
@@ -384,14 +391,27 @@ impl<'a> Evaluation<'a> {
         self.remember(&key, step, Usage::default())
     }
 
+    /// What the reference at `span` stands for.
+    fn used(&self, span: Span) -> Result<Base, Error> {
+        match self.links.uses.iter().find(|link| link.span == span) {
+            Some(link) => self.engine.base(self.unit, &self.links.platform, &link.reference),
+            None => Err(self.error(span, "this reference is not known").into()),
+        }
+    }
+
+    /// Notes what is taken of the stage that the reference at `span` stands for.
+    pub(crate) fn takes(&mut self, span: Span, part: impl Fn() -> Part) -> Result<(), Error> {
+        if self.again {
+            if let Base::Unit(unit) = self.used(span)? {
+                self.taken.push((unit, part()));
+            }
+        }
+        Ok(())
+    }
+
     /// Where `--from` and mounts take files from; `None` if, while planning, it is not built yet.
     pub(crate) fn origin(&mut self, span: Span) -> Result<Option<Origin>, Error> {
-        let link = self.links.uses.iter().find(|link| link.span == span);
-        let base = match link {
-            Some(link) => self.engine.base(self.unit, &self.links.platform, &link.reference)?,
-            None => return Err(self.error(span, "this reference is not known").into()),
-        };
-        match base {
+        match self.used(span)? {
             Base::Foreign(image) => {
                 Err(foreign(&self.recipe.containerfile.document, span, &image).into())
             }

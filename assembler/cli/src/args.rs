@@ -218,13 +218,16 @@ All outputs and the firmware are written again from a copy of the project: below
 files in another order and of other times, by another user where this one is root, with another umask,
 time zone, locale, personality, number of threads and of cores. What differs among them is shown as
 `stagex image diff` shows it, what differs from the lock is named; both end the command with exit code
-3. The packages come from the store: `stagex digests --twice` runs their commands once more.
+3. The packages come from the store; with --twice, every command of them is run once more before, at
+another time and place and on one core: kernel, firmware, programs and all that these are made from,
+the toolchain aside. Compared is what is taken of what a command leaves, not a log that stays behind.
 
 What was built with a foreign seed is locked in a folder of its name, as digests/debian/box.txt.
 
 Examples:
   stagex box verify airgap
   stagex box verify airgap --arch riscv64
+  stagex box verify airgap --twice      build its packages once more, too
   stagex box verify airgap --lock       lock what it is, if all circumstances agree
   stagex box verify                     all that is locked")]
     Verify {
@@ -236,6 +239,9 @@ Examples:
         /// Lock what was found instead of comparing it with what is locked
         #[arg(long)]
         lock: bool,
+        /// Run every command of the packages once more, too, and compare what it gives
+        #[arg(long)]
+        twice: bool,
     },
     /// List the boxes of the project
     List,

@@ -1,6 +1,6 @@
 //! What is known of earlier builds: causes, and what commands gave.
 
-use stagex_build::{Cause, first_difference};
+use stagex_build::{Cause, Extent, first_difference};
 
 use crate::support::Packages;
 
@@ -106,7 +106,7 @@ fn what_varies_is_found_and_the_command_named() {
     let packages = chain();
     let again = |name: &str| {
         let names = [name.to_owned()];
-        packages.engine(2, |engine| engine.again("test", &names).unwrap())
+        packages.engine(2, |engine| engine.again("test", &names, Extent::Named).unwrap())
     };
     let (varied, steps) = again("core-low");
     assert_eq!(varied, []);
@@ -134,6 +134,85 @@ fn what_varies_is_found_and_the_command_named() {
     assert_eq!(before, packages.text(&[found.first.unwrap()], "time"));
 }
 
+/// How many commands vary of a package whose stage `build` logs another time each time it is built,
+/// and in which `line` follows.
+fn varies(line: &str) -> usize {
+    let packages = Packages::new();
+    packages.package(
+        "app",
+        &format!(
+            "FROM stagex/core-base AS build\n\
+             RUN mkdir /out; echo a >/out/a; cat /proc/uptime >/log; cat /log >/out/log\n{line}"
+        ),
+    );
+    let names = ["core-app".to_owned()];
+    let again =
+        |engine: &stagex_build::Engine<'_>| engine.again("test", &names, Extent::Named).unwrap();
+    packages.engine(2, again).0.len()
+}
+
+#[test]
+fn what_stays_behind_in_a_stage_may_vary() {
+    let taken = |copy: &str| varies(&format!("FROM scratch\nCOPY --from=build {copy}\n"));
+    assert_eq!(taken("/out/a /"), 0);
+    assert_eq!(taken("--exclude=**/log /out /"), 0);
+    assert_eq!(taken("/out/a* /b/"), 0);
+    assert_eq!(
+        varies("COPY --from=stagex/core-base / /x/\nFROM scratch\nCOPY --from=build /x /\n"),
+        0
+    );
+    // All of it is an image, or goes into one.
+    assert_eq!(varies(""), 1);
+    assert_eq!(taken("/ /"), 1);
+    assert_eq!(taken("/out /"), 1);
+    assert_eq!(taken("/out/* /b/"), 1);
+    assert_eq!(varies("FROM build\nENV a=b\n"), 1);
+    // A later command may have read it.
+    assert_eq!(varies("RUN true\nFROM scratch\nCOPY --from=build /out/a /\n"), 1);
+    assert_eq!(varies("FROM stagex/core-base\nRUN --mount=from=build,target=/m true\n"), 1);
+    // Of several that take of it, one takes the log.
+    let both = "FROM scratch AS one\nCOPY --from=build /out/a /\nFROM scratch\n\
+                COPY --from=one / /\nCOPY --from=build /log /\n";
+    assert_eq!(varies(both), 1);
+}
+
+#[test]
+fn what_is_made_with_a_toolchain_is_run_again_and_the_toolchain_is_not() {
+    let mut packages = Packages::new();
+    packages.package("seed", "FROM stagex/core-base\nRUN echo quick >/cc\n");
+    packages.package("quick", "FROM stagex/core-seed\nRUN echo quicker >>/cc\n");
+    packages.package("cc", "FROM stagex/core-base\nRUN echo honest >/cc\n");
+    packages.package("tool", "FROM stagex/core-base\nRUN echo tool >/tool\n");
+    packages
+        .package("lib", "FROM stagex/core-cc\nCOPY --from=stagex/core-tool . /\nRUN cat /cc >/a\n");
+    packages.package("app", "FROM stagex/core-lib\nRUN cat /cc /a >/app\n");
+    let names = ["core-app".to_owned()];
+    let run = |packages: &Packages, extent| {
+        packages.engine(2, |engine| engine.build("test", &names).unwrap());
+        let (varied, steps) =
+            packages.engine(2, |engine| engine.again("test", &names, extent).unwrap());
+        assert_eq!(varied, []);
+        let mut ran = steps.names.lock().unwrap().clone();
+        ran.sort();
+        ran
+    };
+    let app = "core-app RUN cat /cc /a >/app";
+    assert_eq!(run(&packages, Extent::Named), [app]);
+    packages.stand_ins = [("core-cc".to_owned(), "core-quick".to_owned())].into();
+    assert_eq!(run(&packages, Extent::Named), [app]);
+    let below = ["core-lib RUN cat /cc >/a", "core-tool RUN echo tool >/tool"];
+    assert_eq!(run(&packages, Extent::AboveToolchain), [app, below[0], below[1]]);
+    // By its name a package of the toolchain is run again, too.
+    let named = ["core-app".to_owned(), "core-cc".to_owned()];
+    let again = |engine: &stagex_build::Engine<'_>| {
+        engine.again("test", &named, Extent::AboveToolchain).unwrap()
+    };
+    let (_, steps) = packages.engine(2, again);
+    let ran = steps.names.lock().unwrap();
+    assert!(ran.contains(&"core-quick RUN echo quicker >>/cc".to_owned()), "{ran:?}");
+    assert_eq!(ran.len(), 4, "{ran:?}");
+}
+
 #[test]
 fn the_number_of_cores_is_varied() {
     let cores = std::thread::available_parallelism().unwrap().get();
@@ -141,6 +220,7 @@ fn the_number_of_cores_is_varied() {
     let packages = Packages::new();
     packages.package("app", "FROM stagex/core-base\nRUN nproc >/cores\n");
     let names = ["core-app".to_owned()];
-    let (varied, _) = packages.engine(2, |engine| engine.again("test", &names).unwrap());
+    let (varied, _) =
+        packages.engine(2, |engine| engine.again("test", &names, Extent::Named).unwrap());
     assert_eq!(varied.len(), 1);
 }

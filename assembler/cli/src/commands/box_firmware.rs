@@ -106,6 +106,16 @@ pub(crate) fn has(recipe: &BoxRecipe, architecture: Architecture) -> bool {
     of_bios || recipe.firmware.contains_key(&architecture)
 }
 
+/// The packages of the firmware that a box names for an architecture.
+pub(crate) fn packages(recipe: &BoxRecipe, architecture: Architecture) -> BTreeSet<String> {
+    let of_x86 = [&recipe.bios, &recipe.secure].into_iter().flatten();
+    of_x86
+        .filter(|_| architecture == Architecture::X86_64)
+        .chain(recipe.firmware.get(&architecture))
+        .map(|package| package.value.clone())
+        .collect()
+}
+
 /// The box whose firmware a name like `airgap.fd` means; an error where it has none.
 pub(crate) fn of_box(
     session: &Session,

@@ -1,7 +1,8 @@
-//! `stagex box verify`: the same box, put together in other circumstances.
+//! `stagex box verify`: the same box, put together in other circumstances; and, where that is
+//! asked for, its packages built in others.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     ffi::OsString,
     fs,
     os::unix::fs::{MetadataExt as _, chown, lchown},
@@ -10,6 +11,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use stagex_build::Extent;
 use stagex_recipe::boxes::{Architecture, BoxRecipe};
 use stagex_tree::{Digest, DigestWriter};
 
@@ -18,7 +20,8 @@ use crate::{
     commands::{
         box_firmware as firmware,
         box_lock::{self, Digests},
-        boxes,
+        boxes, build,
+        digests::describe_varied,
         image::inspect,
     },
     failure::Failure,
@@ -79,12 +82,20 @@ const ROUNDS: [Round; 2] = [
     },
 ];
 
-pub(crate) fn run(
-    global: &Global,
-    name: Option<&str>,
-    arch: Option<Architecture>,
-    lock: bool,
-) -> Result<ExitCode, Failure> {
+/// What is to be verified, and how.
+pub(crate) struct Wanted<'a> {
+    /// A box; all of them otherwise.
+    pub(crate) name: Option<&'a str>,
+    /// An architecture; all that the box is for otherwise.
+    pub(crate) arch: Option<Architecture>,
+    /// Whether what is found is locked.
+    pub(crate) lock: bool,
+    /// Whether the commands of the packages are run once more.
+    pub(crate) twice: bool,
+}
+
+pub(crate) fn run(global: &Global, wanted: &Wanted<'_>) -> Result<ExitCode, Failure> {
+    let &Wanted { name, arch, lock, twice } = wanted;
     let session = Session::open(global)?;
     let locked = box_lock::read(&session.project.root)?;
     let mut plan = Vec::new();
@@ -115,10 +126,43 @@ pub(crate) fn run(
         }
         _ => {}
     }
+    if twice {
+        build_again(&session, &plan)?;
+    }
     for (recipe, asked) in &plan {
         verify(&session, global, recipe, asked, lock)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Runs every command of what boxes are made of once more, the toolchain aside, and compares.
+fn build_again(session: &Session, plan: &[(BoxRecipe, Vec<Architecture>)]) -> Result<(), Failure> {
+    let mut all: BTreeMap<Architecture, BTreeSet<String>> = BTreeMap::new();
+    for (recipe, asked) in plan {
+        for architecture in asked {
+            let packages = all.entry(*architecture).or_default();
+            packages.extend(stagex_boxes::needed_packages(recipe, *architecture));
+            packages.extend(firmware::packages(recipe, *architecture));
+        }
+    }
+    let mut wrong = Vec::new();
+    for (architecture, packages) in all {
+        let packages: Vec<String> = packages.into_iter().collect();
+        let root = build::root_name("boxes-twice", &session.project, architecture, &packages);
+        session.progress.say(&format!("{architecture}: every command of the packages once more"));
+        let engine = session.engine(architecture)?;
+        for varied in engine.again(&root, &packages, Extent::AboveToolchain)? {
+            wrong.push(describe_varied(&session.store, &varied)?);
+        }
+    }
+    if wrong.is_empty() {
+        println!("all packages are the same twice");
+        return Ok(());
+    }
+    Err(Failure::mismatch(format!(
+        "packages that boxes are made of are not the same twice:\n{}",
+        wrong.join("\n")
+    )))
 }
 
 /// Verifies a box for some of its architectures.

@@ -56,8 +56,9 @@ pub(crate) fn run(global: &Global, command: &BoxCommand) -> Result<ExitCode, Fai
             let wanted = Wanted { name: name.as_deref(), only: only.as_deref(), arch: *arch };
             box_matrix::run(&Session::open(global)?, &wanted, *runs)
         }
-        BoxCommand::Verify { name, arch, lock } => {
-            box_verify::run(global, name.as_deref(), *arch, *lock)
+        &BoxCommand::Verify { ref name, arch, lock, twice } => {
+            let name = name.as_deref();
+            box_verify::run(global, &box_verify::Wanted { name, arch, lock, twice })
         }
         BoxCommand::List => {
             let project = crate::project::Project::load(global)?;

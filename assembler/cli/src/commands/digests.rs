@@ -7,7 +7,7 @@ use std::{
 };
 
 use stagex_build::{
-    Built, Varied, first_difference,
+    Built, Extent, Varied, first_difference,
     lock::{Lock, LockError, Locked},
 };
 use stagex_oci::{Image, Root, StepRecord, Store};
@@ -57,7 +57,7 @@ pub(crate) fn run(global: &Global, args: &Digests) -> Result<ExitCode, Failure> 
         }
         if args.twice {
             session.progress.say(&format!("{} packages, each command once more", ids.len()));
-            for varied in engine.again(&root, &ids)? {
+            for varied in engine.again(&root, &ids, Extent::Named)? {
                 report.wrong.push(describe_varied(&session.store, &varied)?);
             }
         }
@@ -241,7 +241,8 @@ fn difference(old: &Tree, new: &Tree) -> Result<String, Failure> {
     Ok(format!("{} {}{more}", found.path, found.how))
 }
 
-fn describe_varied(store: &Store, varied: &Varied) -> Result<String, Failure> {
+/// Says which command gave something else the second time, and what.
+pub(crate) fn describe_varied(store: &Store, varied: &Varied) -> Result<String, Failure> {
     let tree = |layer: &Option<Digest>| -> Result<Tree, Failure> {
         let layers: Vec<Digest> = varied.root.iter().chain(layer).copied().collect();
         Ok(store.merged(&layers)?)

@@ -267,6 +267,31 @@ fn outputs_are_locked_and_verified() {
     project.stagex(["box", "build", "tiny"]).code(0).says(&["note: x86_64/tiny.cpio.zst is "]);
 }
 
+#[test]
+fn a_package_that_varies_is_found_by_building_it_twice() {
+    let project = project();
+    project.write("boxes/tiny/box.toml", &BOX.replace("\"initramfs\", \"uki\"", "\"initramfs\""));
+    let twice = ["box", "verify", "tiny", "--lock", "--twice"];
+    let ended = project.stagex(twice).code(0);
+    assert!(ended.stdout.contains("all packages are the same twice"), "{}", ended.stdout);
+    let locked = || fs::read_to_string(project.root.join("digests/box.txt")).unwrap();
+    let honest = locked();
+    project.package("low", "", "FROM stagex/core-base\nRUN cat /proc/uptime >/cookie\n");
+    project.write(
+        "kernel/fake/Containerfile",
+        "FROM scratch\nCOPY --from=stagex/core-low /cookie /boot/vmlinuz\n",
+    );
+    // The circumstances of a box are varied by what the store has: there is only one kernel there.
+    let ended = project.stagex(["box", "verify", "tiny"]).code(3).says(&["digests/box.txt has "]);
+    assert!(ended.stdout.contains("2 files are the same in 3 circumstances"), "{}", ended.stdout);
+    project.stagex(twice).code(3).says(&[
+        "packages that boxes are made of are not the same twice",
+        "core-low: stage 0, step 1: core/low/Containerfile:2:1",
+        "gives something else the second time: /cookie ",
+    ]);
+    assert_eq!(locked(), honest, "nothing is locked");
+}
+
 /// A QEMU in a folder of its own, which does as `script` says when it is to start a machine.
 fn qemu(project: &Project, script: &str) -> PathBuf {
     let folder = project.folder().join("bin");

@@ -174,6 +174,11 @@ impl Catalogue {
         self.options.stand_ins.get(id).map_or(id, String::as_str)
     }
 
+    /// The ids of the targets that stand for others: what the toolchain in use consists of.
+    pub fn stand_ins(&self) -> impl Iterator<Item = &str> {
+        self.options.stand_ins.values().map(String::as_str)
+    }
+
     /// The package that provides a target, as [`target`](Self::target) gives it, or an error that
     /// names what is nearest.
     pub fn find(&self, id: &str) -> Result<(&Entry, usize), Diagnostic> {
