@@ -196,7 +196,6 @@ pub fn mounted_as(format: &str) -> Option<(&'static str, &'static str)> {
 
 /// Compares a tree that Linux shows, with its extended attributes, with the one that was written.
 pub fn assert_shown(what: &str, kind: &str, mut found: Tree, tree: &Tree) {
-    eprintln!("{what}: {} entries", found.len());
     match kind {
         "ext4" => found.remove(&path("lost+found")).unwrap(),
         "vfat" => {
